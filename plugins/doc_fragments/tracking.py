@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of a connection to an MLflow tracking server."""
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Fragment C(mlops.mlflow.tracking)."""
+
+    DOCUMENTATION = r"""
+options:
+  tracking_uri:
+    description:
+      - The address of the MLflow tracking server, with its path prefix if it has one.
+      - Proxies are taken from E(HTTP_PROXY), E(HTTPS_PROXY) and E(NO_PROXY).
+      - If not given, E(MLFLOW_TRACKING_URI) is used.
+    type: str
+    required: true
+  tracking_username:
+    description:
+      - The user name, where the server has basic authentication on.
+      - If not given, E(MLFLOW_TRACKING_USERNAME) is used.
+    type: str
+  tracking_password:
+    description:
+      - The password of O(tracking_username).
+      - If not given, E(MLFLOW_TRACKING_PASSWORD) is used.
+    type: str
+  tracking_token:
+    description:
+      - A bearer token. It goes before O(tracking_username).
+      - If not given, E(MLFLOW_TRACKING_TOKEN) is used.
+    type: str
+  ca_path:
+    description:
+      - A PEM file with the certificate authority that signed the server's certificate. Without it, the host's own authorities are trusted.
+      - If not given, E(MLFLOW_TRACKING_SERVER_CERT_PATH) is used.
+    type: path
+  validate_certs:
+    description: Whether the server's TLS certificate is verified. Turn it off for a trial only.
+    type: bool
+    default: true
+  client_cert:
+    description:
+      - A PEM file with a client certificate, and its key unless O(client_key) is given.
+      - If not given, E(MLFLOW_TRACKING_CLIENT_CERT_PATH) is used.
+    type: path
+  client_key:
+    description: A PEM file with the key of O(client_cert).
+    type: path
+  timeout:
+    description:
+      - How long to wait for a connection, and for each answer, in seconds.
+      - If not given, E(MLFLOW_HTTP_REQUEST_TIMEOUT) is used.
+    type: int
+    default: 30
+  retries:
+    description:
+      - How often a request is sent again, with growing pauses, after a broken connection or an answer 429, 502, 503 or 504.
+      - A write that could take effect twice is not sent again; it is looked up first.
+    type: int
+    default: 3
+"""

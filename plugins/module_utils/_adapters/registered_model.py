@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""Registered models by MLflow's REST API (https://mlflow.org/docs/latest/rest-api.html, ModelRegistryService)."""
+from __future__ import annotations
+
+from typing import Any, Dict, FrozenSet, Optional
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Conflict, ServerError
+from ansible_collections.mlops.mlflow.plugins.module_utils._ports import ABSENT, Change, Plan, State
+
+_API = "/api/2.0/mlflow/registered-models"
+_VERSIONS = "/api/2.0/mlflow/model-versions"
+#: Aliases came with MLflow 2.3.0 (mlflow#7896); before, stages were all there was.
+_ALIASES_SINCE = (2, 3, 0)
+
+
+class RegisteredModel:
+    """One registered model, found by its name, or by the name it is to have."""
+
+    immutable: FrozenSet[str] = frozenset()
+    read_only = frozenset({"creation_timestamp", "last_updated_timestamp", "latest_versions"})
+
+    def __init__(self, client: RestClient, name: str, new_name: Optional[str] = None) -> None:
+        self._client = client
+        self._name = name
+        self._new_name = new_name if new_name != name else None
+        self._seen: Dict[str, Any] = {}
+
+    def read(self) -> Optional[State]:
+        """The model's name, description, tags and aliases, its timestamps and the newest version of each stage, or None."""
+        answer = self._client.get_or_none(f"{_API}/get", name=self._name)
+        if self._new_name:
+            renamed = self._client.get_or_none(f"{_API}/get", name=self._new_name)
+            if answer and renamed:
+                raise ServerError(
+                    f"new_name: registered models {self._name!r} and {self._new_name!r} both exist, so the one cannot take the other's "
+                    "name; choose another new_name, or delete one of them"
+                )
+            answer = answer or renamed
+        self._seen = (answer or {}).get("registered_model", {})
+        return self._state() if answer else None
+
+    def check(self, plan: Plan) -> None:
+        """Raise Unsupported for aliases on a server without them, ServerError for an alias to a version that is not there."""
+        aliases = plan.changes_under("aliases")
+        if aliases:
+            self._client.require(_ALIASES_SINCE, "an alias")
+        for change in aliases:
+            if change.after is not ABSENT and not self._has_version(change.after):
+                raise ServerError(
+                    f"aliases: {change.path[1]!r} cannot name version {change.after} of registered model {self._name!r}, which has no such "
+                    "version; register it first"
+                )
+
+    def apply(self, plan: Plan) -> None:
+        """Create, rename, update or delete."""
+        if plan.action == "delete":
+            self._client.write("DELETE", f"{_API}/delete", {"name": self._current_name()})
+        elif plan.action == "create":
+            self._create(plan)
+        else:
+            self._update(plan)
+
+    def _create(self, plan: Plan) -> None:
+        state = plan.after or {}
+        tags = [{"key": key, "value": value} for key, value in state.get("tags", {}).items()]
+        body = {"name": state["name"], "description": state.get("description", ""), "tags": tags}
+        self._client.write("POST", f"{_API}/create", body, idempotent=False)
+        for change in plan.changes_under("aliases"):
+            self._set_alias(state["name"], change)
+
+    def _update(self, plan: Plan) -> None:
+        name = self._current_name()
+        rename = plan.change_of("name")
+        if rename:
+            self._client.write("POST", f"{_API}/rename", {"name": name, "new_name": rename.after}, idempotent=False)
+            name = rename.after
+        description = plan.change_of("description")
+        if description:
+            # Leaving the description out of an update clears it, so no other update is ever sent.
+            self._client.write("PATCH", f"{_API}/update", {"name": name, "description": description.after})
+        for change in plan.changes_under("tags"):
+            self._set_tag(name, change)
+        for change in plan.changes_under("aliases"):
+            self._set_alias(name, change)
+
+    def _set_tag(self, name: str, change: Change) -> None:
+        key = change.path[1]
+        if change.after is ABSENT:
+            self._client.write("DELETE", f"{_API}/delete-tag", {"name": name, "key": key})
+        else:
+            self._client.write("POST", f"{_API}/set-tag", {"name": name, "key": key, "value": change.after})
+
+    def _set_alias(self, name: str, change: Change) -> None:
+        alias = change.path[1]
+        if change.after is ABSENT:
+            self._client.write("DELETE", f"{_API}/alias", {"name": name, "alias": alias})
+        else:
+            self._client.write("POST", f"{_API}/alias", {"name": name, "alias": alias, "version": change.after})
+
+    def _has_version(self, version: str) -> bool:
+        name = self._seen.get("name")
+        return bool(name and self._client.get_or_none(f"{_VERSIONS}/get", name=name, version=version))
+
+    def _current_name(self) -> str:
+        name = self._seen.get("name")
+        if not name:
+            raise Conflict(f"registered model {self._name!r} is not there any more")
+        return str(name)
+
+    def _state(self) -> State:
+        return {
+            "name": self._seen["name"],
+            # Unset and empty fields are left out of every answer.
+            "description": self._seen.get("description", ""),
+            "tags": {tag["key"]: tag.get("value", "") for tag in self._seen.get("tags", [])},
+            "aliases": {alias["alias"]: str(alias["version"]) for alias in self._seen.get("aliases", [])},
+            "creation_timestamp": self._seen.get("creation_timestamp"),
+            "last_updated_timestamp": self._seen.get("last_updated_timestamp"),
+            "latest_versions": [_version(entry) for entry in self._seen.get("latest_versions", [])],
+        }
+
+
+def _version(entry: Dict[str, Any]) -> Dict[str, Any]:
+    keys = ("version", "current_stage", "status", "source", "run_id", "description", "creation_timestamp", "last_updated_timestamp")
+    return {key: entry[key] for key in keys if key in entry}

@@ -1,0 +1,281 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""A client of MLflow's REST API on ``http.client``: one kept-alive connection, one kind of error.
+
+It imports neither ``mlflow`` (two seconds of CPU a task) nor ``ansible.module_utils.urls`` (a connection a call).
+"""
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional, Tuple
+from urllib.parse import quote, urlencode, urlsplit
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ApiError, Conflict, NotPermitted, Unreachable, Unsupported
+
+#: Answers that say "not now": the request was not carried out, or is safe to send again where it is idempotent.
+_BUSY = frozenset({429, 502, 503, 504})
+#: Error codes that mean that another writer was first. MLflow sends RESOURCE_ALREADY_EXISTS with status 400.
+_CONFLICT_CODES = frozenset({"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS", "RESOURCE_CONFLICT", "ABORTED"})
+#: Error codes of a resource that is not there, beside status 404 with no code.
+_MISSING_CODES = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach a tracking server. ``timeout`` is in seconds; ``environment`` is where proxies are named."""
+
+    tracking_uri: str
+    username: Optional[str] = None
+    password: Optional[str] = None
+    token: Optional[str] = None
+    ca_path: Optional[str] = None
+    validate_certs: bool = True
+    client_cert: Optional[str] = None
+    client_key: Optional[str] = None
+    timeout: float = 30.0
+    retries: int = 3
+    proxy: Optional[str] = None
+
+
+class RestClient:
+    """Sends one request at a time over one connection, which it keeps. Not for use by two threads at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._settings = connection
+        self._url = urlsplit(connection.tracking_uri.rstrip("/"))
+        through_proxy = connection.proxy is not None and self._url.scheme == "http"
+        # A plain HTTP proxy wants the whole URL in the request line (RFC 9112, 3.2.2); everyone else wants the path.
+        self._target = self._url.geturl() if through_proxy else self._url.path
+        self._headers = self._static_headers()
+        self._connection: Optional[http.client.HTTPConnection] = None
+        self._version: Optional[Tuple[int, ...]] = None
+
+    def get(self, path: str, **query: Any) -> Dict[str, Any]:
+        """The JSON of ``GET path?query``; ``path`` as in MLflow's REST reference, from ``/api`` on."""
+        return self._json("GET", f"{path}?{urlencode(query)}" if query else path, None, idempotent=True)
+
+    def get_or_none(self, path: str, **query: Any) -> Optional[Dict[str, Any]]:
+        """Like ``get``; None where the resource does not exist."""
+        try:
+            return self.get(path, **query)
+        except ApiError as error:
+            if error.code in _MISSING_CODES:
+                return None
+            raise
+
+    def write(self, method: str, path: str, body: Mapping[str, Any], idempotent: bool = True) -> Dict[str, Any]:
+        """Send ``body`` as JSON, as MLflow wants it for POST, PATCH and DELETE alike.
+
+        A write whose answer was lost is sent again if ``idempotent``; otherwise it raises Conflict, since it may
+        have been carried out.
+        """
+        return self._json(method, path, body, idempotent)
+
+    def require(self, minimum: Tuple[int, ...], feature: str) -> None:
+        """Raise Unsupported, naming ``feature``, if the server is older than ``minimum``."""
+        if self._version is None:
+            self._version = self._read_version()
+        if self._version < minimum:
+            raise Unsupported(
+                f"{self._settings.tracking_uri} runs MLflow {_dotted(self._version)}, and {feature} needs {_dotted(minimum)} or later; "
+                "upgrade the server"
+            )
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # Requests
+
+    def _json(self, method: str, path: str, body: Optional[Mapping[str, Any]], idempotent: bool) -> Dict[str, Any]:
+        status, content_type, payload = self._send(method, path, body, idempotent)
+        if status < 300 and "json" in content_type:
+            try:
+                answer = json.loads(payload)
+            except ValueError:
+                raise Unreachable(f"{self._where(method, path)} answered with broken JSON: {_excerpt(payload)}") from None
+            if isinstance(answer, dict):
+                return answer
+        raise self._error(method, path, status, content_type, payload)
+
+    def _send(self, method: str, path: str, body: Optional[Mapping[str, Any]], idempotent: bool) -> Tuple[int, str, bytes]:
+        """Status, content type and body of the answer, after as many tries as are safe."""
+        payload = None if body is None else json.dumps(body).encode()
+        failure: Optional[Exception] = None
+        for attempt in range(self._settings.retries + 1):
+            if attempt:
+                time.sleep(min(0.1 * 2**attempt, 5.0))
+            last = attempt == self._settings.retries
+            sent = False
+            try:
+                connection = self._connected()
+                sent = True
+                connection.request(method, self._target + path, body=payload, headers=self._headers)
+                response = connection.getresponse()
+                status, content = response.status, response.read()
+                if response.will_close:
+                    self.close()
+            except ssl.SSLCertVerificationError as error:
+                self.close()
+                raise Unreachable(self._untrusted(error)) from None
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                failure = error
+                if sent and not idempotent:
+                    raise Conflict(f"{self._where(method, path)} was cut off: {_reason(error)}") from None
+                continue
+            # A server that is busy before it has carried out anything says so with 429; a gateway's 5xx is no such promise.
+            if status not in _BUSY or last or not (idempotent or status == 429):
+                return status, response.getheader("Content-Type", ""), content
+        raise Unreachable(
+            f"{self._where(method, path)} got no answer in {self._settings.retries + 1} tries: {_reason(failure)}; "
+            "check tracking_uri, and that the server is up and can be reached from the host where the module runs"
+        )
+
+    def _connected(self) -> http.client.HTTPConnection:
+        if self._connection is None:
+            self._connection = self._open()
+            self._connection.connect()
+        return self._connection
+
+    def _open(self) -> http.client.HTTPConnection:
+        host, port = self._url.hostname or "", self._url.port
+        proxy = urlsplit(self._settings.proxy) if self._settings.proxy else None
+        connect_host, connect_port = (proxy.hostname or "", proxy.port) if proxy else (host, port)
+        connection: http.client.HTTPConnection
+        if self._url.scheme == "https":
+            connection = http.client.HTTPSConnection(connect_host, connect_port, timeout=self._settings.timeout, context=self._tls())
+        else:
+            connection = http.client.HTTPConnection(connect_host, connect_port, timeout=self._settings.timeout)
+        if proxy and self._url.scheme == "https":
+            connection.set_tunnel(host, port or 443, headers=_proxy_headers(proxy.username, proxy.password))
+        return connection
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self._settings.ca_path)
+        except (OSError, ssl.SSLError) as error:
+            raise Unreachable(f"ca_path: {self._settings.ca_path!r} cannot be read as PEM certificates: {_reason(error)}") from None
+        if not self._settings.validate_certs:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self._settings.client_cert:
+            try:
+                context.load_cert_chain(self._settings.client_cert, self._settings.client_key)
+            except (OSError, ssl.SSLError) as error:
+                raise Unreachable(f"client_cert: {self._settings.client_cert!r} cannot be used: {_reason(error)}") from None
+        return context
+
+    def _static_headers(self) -> Dict[str, str]:
+        headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "mlops.mlflow"}
+        if self._settings.token:
+            headers["Authorization"] = f"Bearer {self._settings.token}"
+        elif self._settings.username:
+            headers["Authorization"] = _basic(self._settings.username, self._settings.password or "")
+        if self._settings.proxy and self._url.scheme == "http":
+            proxy = urlsplit(self._settings.proxy)
+            headers.update(_proxy_headers(proxy.username, proxy.password))
+        return headers
+
+    # Answers
+
+    def _error(self, method: str, path: str, status: int, content_type: str, payload: bytes) -> Exception:
+        where = self._where(method, path)
+        if 300 <= status < 400:
+            return Unreachable(f"{where} was redirected ({status}); give tracking_uri as it is reached without a login page in front")
+        code, message = _error_of(payload) if "json" in content_type else (None, None)
+        if status == 401 or code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
+            return NotPermitted(f"{where} refused the credentials (401); check tracking_username and tracking_password, or tracking_token")
+        if status == 403:
+            text = message or _excerpt(payload)
+            if "Invalid Host header" in text:
+                return NotPermitted(f"{where} does not accept the host name {self._url.netloc!r} (403); add it to the server's --allowed-hosts")
+            return NotPermitted(f"{where} is not permitted to these credentials (403): {text}")
+        if code in _CONFLICT_CODES:
+            return Conflict(f"{where}: {message}")
+        if message is not None:
+            return ApiError(f"{where} failed ({status} {code}): {message}", status, code)
+        if status == 404:
+            return Unsupported(
+                f"{where} does not exist on this server (404): it is no MLflow tracking server, or is older than this call; "
+                "check tracking_uri, its path included"
+            )
+        return Unreachable(
+            f"{where} answered {status} with {content_type.split(';')[0] or 'no content type'} where MLflow answers JSON: {_excerpt(payload)}; "
+            "check that tracking_uri is an MLflow tracking server, and what a proxy in front of it says"
+        )
+
+    def _where(self, method: str, path: str) -> str:
+        return f"{method} {self._settings.tracking_uri.rstrip('/')}{path.split('?')[0]}"
+
+    def _untrusted(self, error: ssl.SSLCertVerificationError) -> str:
+        return (
+            f"{self._settings.tracking_uri}: the server's TLS certificate is not trusted: {error.verify_message}; "
+            "give the CA that signed it as ca_path"
+        )
+
+    def _read_version(self) -> Tuple[int, ...]:
+        """The server's version by ``GET /version``, plain text in every MLflow since 1.0."""
+        status, _content_type, payload = self._send("GET", "/version", None, idempotent=True)
+        match = re.match(rb"\s*(\d+)\.(\d+)(?:\.(\d+))?", payload)
+        if status != 200 or not match:
+            raise Unsupported(
+                f"{self._where('GET', '/version')} answered {status} and no version: {_excerpt(payload)}; "
+                "check that tracking_uri is an MLflow tracking server"
+            )
+        return tuple(int(part or 0) for part in match.groups())
+
+
+def segment(value: str) -> str:
+    """``value`` as one segment of a path."""
+    return quote(value, safe="")
+
+
+def _basic(username: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def _proxy_headers(username: Optional[str], password: Optional[str]) -> Dict[str, str]:
+    return {"Proxy-Authorization": _basic(username, password or "")} if username else {}
+
+
+def _error_of(payload: bytes) -> Tuple[Optional[str], Optional[str]]:
+    try:
+        answer = json.loads(payload)
+    except ValueError:
+        return None, None
+    if not isinstance(answer, dict) or "error_code" not in answer:
+        return None, None
+    return str(answer["error_code"]), str(answer.get("message", ""))
+
+
+def _excerpt(payload: bytes) -> str:
+    """The first words of an answer, without its markup."""
+    text = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", payload.decode("utf-8", "replace"), flags=re.S | re.I)
+    words = " ".join(text.split())
+    return repr(words[:200] + ("…" if len(words) > 200 else "")) if words else "an empty body"
+
+
+def _reason(error: Optional[BaseException]) -> str:
+    if isinstance(error, socket.gaierror):
+        return "the host name does not resolve"
+    if isinstance(error, (socket.timeout, TimeoutError)):
+        return "timed out"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def _dotted(version: Tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in version)

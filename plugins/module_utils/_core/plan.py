@@ -1,0 +1,150 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""The reconcile core: ``current`` and ``desired`` state in, a plan out. No I/O.
+
+A *state* is a nested dict with string keys. A dict inside a state is merged key by key
+(tags, aliases, grants); everything else, lists included, is a leaf and is compared whole.
+A missing resource is ``None``. In a desired state a key that is left out is not managed,
+and a key set to ``ABSENT`` must not exist.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+
+State = Dict[str, Any]
+Path = Tuple[str, ...]
+
+
+class _Absent:
+    """The type of ``ABSENT``, the mark of a key that does not exist."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT = _Absent()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One leaf that differs: where it is, what it is, what it must become."""
+
+    path: Path
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to happen to one resource.
+
+    ``action`` is ``none``, ``create``, ``update`` or ``delete``; ``before`` and ``after`` are
+    the whole states on either side, ``None`` where the resource does not exist.
+    """
+
+    action: str
+    before: Optional[State]
+    after: Optional[State]
+    changes: Tuple[Change, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """True when there is nothing to do."""
+        return self.action == "none"
+
+    def changes_under(self, key: str) -> Tuple[Change, ...]:
+        """The changes whose path starts with ``key``, in the plan's order."""
+        return tuple(change for change in self.changes if change.path[0] == key)
+
+    def change_of(self, key: str) -> Optional[Change]:
+        """The change of the top-level leaf ``key``, or None if it stays as it is."""
+        return next((change for change in self.changes if change.path == (key,)), None)
+
+
+class ImmutableField(ValueError):
+    """A field that cannot be changed after creation was asked to change."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__(f"{'.'.join(change.path)} cannot change from {change.before!r} to {change.after!r}")
+        self.change = change
+
+
+def make_plan(current: Optional[State], desired: Optional[State], immutable: Iterable[str] = ()) -> Plan:
+    """Plan the way from ``current`` to ``desired``.
+
+    Raises ImmutableField if an existing resource would have to change a top-level key that
+    ``immutable`` names.
+
+    >>> make_plan(None, {"name": "iris", "tags": {"team": "a"}}).action
+    'create'
+    >>> plan = make_plan({"name": "iris", "tags": {"team": "a", "old": "1"}}, {"tags": {"team": "b", "old": ABSENT}})
+    >>> [(change.path, change.before, change.after) for change in plan.changes]
+    [(('tags', 'old'), '1', ABSENT), (('tags', 'team'), 'a', 'b')]
+    >>> plan.after
+    {'name': 'iris', 'tags': {'team': 'b'}}
+    >>> make_plan({"name": "iris"}, {"name": "iris"}).action
+    'none'
+    >>> make_plan({"name": "iris"}, None).action
+    'delete'
+    >>> make_plan({"encoding": "UTF8"}, {"encoding": "LATIN1"}, immutable=["encoding"])
+    Traceback (most recent call last):
+    ...
+    ansible_collections.mlops.mlflow.plugins.module_utils._core.plan.ImmutableField: encoding cannot change from 'UTF8' to 'LATIN1'
+    """
+    if desired is None:
+        return Plan("none" if current is None else "delete", current, None)
+    changes = tuple(_differences((), current or {}, desired))
+    if current is None:
+        empty = {key: {} for key, value in desired.items() if isinstance(value, dict)}
+        return Plan("create", None, apply_changes(empty, changes), changes)
+    fixed = set(immutable)
+    for change in changes:
+        if change.path[0] in fixed:
+            raise ImmutableField(change)
+    return Plan("update" if changes else "none", current, apply_changes(current, changes), changes)
+
+
+def _differences(path: Path, current: State, desired: State) -> Iterable[Change]:
+    for key in sorted(desired):
+        want = desired[key]
+        have = current.get(key, ABSENT)
+        if isinstance(want, dict):
+            yield from _differences(path + (key,), have if isinstance(have, dict) else {}, want)
+        elif want is ABSENT:
+            if have is not ABSENT:
+                yield Change(path + (key,), have, ABSENT)
+        elif have is ABSENT or have != want:
+            yield Change(path + (key,), have, want)
+
+
+def apply_changes(state: State, changes: Iterable[Change]) -> State:
+    """A copy of ``state`` with ``changes`` carried out; what the resource becomes.
+
+    >>> apply_changes({"a": {"x": 1}}, [Change(("a", "y"), ABSENT, 2), Change(("a", "x"), 1, ABSENT)])
+    {'a': {'y': 2}}
+    """
+    result = {key: dict(value) if isinstance(value, dict) else value for key, value in state.items()}
+    for change in changes:
+        key, rest = change.path[0], change.path[1:]
+        if rest:
+            inner = result.get(key)
+            nested = Change(rest, change.before, change.after)
+            result[key] = apply_changes(inner if isinstance(inner, dict) else {}, [nested])
+        elif change.after is ABSENT:
+            result.pop(key, None)
+        else:
+            result[key] = change.after
+    return result
+
+
+def purged(current: State, wanted: State, keep: Callable[[str], bool] = lambda key: False) -> State:
+    """``wanted`` with every other key of ``current`` marked ABSENT, save those that ``keep`` is true for.
+
+    >>> purged({"team": "a", "old": "1", "mlflow.source": "x"}, {"team": "b"}, lambda key: key.startswith("mlflow."))
+    {'team': 'b', 'old': ABSENT}
+    """
+    surplus: State = {key: ABSENT for key in current if key not in wanted and not keep(key)}
+    return {**wanted, **surplus}

@@ -1,0 +1,32 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""Which proxy, if any, a URL goes through, by the environment variables that curl and MLflow's client read."""
+from __future__ import annotations
+
+from typing import Mapping, Optional
+
+
+def proxy_for(scheme: str, host: str, environment: Mapping[str, str]) -> Optional[str]:
+    """The proxy's URL for ``scheme://host``, or None to go straight.
+
+    ``environment`` holds ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` or their lower-case
+    twins, which win. ``NO_PROXY`` is a comma-separated list of hosts and domain suffixes, or ``*``.
+
+    >>> proxy_for("http", "mlflow.example.com", {"http_proxy": "http://proxy:3128"})
+    'http://proxy:3128'
+    >>> proxy_for("http", "mlflow.example.com", {"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "localhost,.example.com"})
+    >>> proxy_for("https", "mlflow", {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"})
+    >>> proxy_for("https", "notexample.com", {"ALL_PROXY": "http://proxy:3128", "NO_PROXY": "example.com"})
+    'http://proxy:3128'
+    """
+
+    def variable(name: str) -> str:
+        return environment.get(name.lower()) or environment.get(name.upper()) or ""
+
+    for entry in variable("no_proxy").split(","):
+        suffix = entry.strip().lower().lstrip(".")
+        if suffix == "*" or (suffix and (host.lower() == suffix or host.lower().endswith("." + suffix))):
+            return None
+    return variable(f"{scheme}_proxy") or variable("all_proxy") or None
