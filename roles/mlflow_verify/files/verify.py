@@ -1,0 +1,118 @@
+"""Use an MLflow server as its clients do, from a parameter to a prediction, and clean up.
+
+Reads MLflow's own variables (MLFLOW_TRACKING_URI and the rest). Prints a line a step; the first failure ends it with
+what broke and where to look, and exit status 1.
+"""
+from __future__ import annotations
+
+import os
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import mlflow
+import numpy
+from mlflow.entities import ViewType
+from sklearn.linear_model import LogisticRegression
+
+NAME = os.environ.get("MLFLOW_VERIFY_NAME", "mlflow-verify")
+DATABASE = "the server's log for the database it cannot use; the database's own log"
+ARTIFACTS = "the server's log for S3 errors; the artifact store, its bucket and credentials"
+REGISTRY = "the server's log; the schema's version (schema.py status)"
+
+
+@contextmanager
+def step(what: str, where_to_look: str) -> Iterator[None]:
+    """Time a step, and end the program with the place to look if it fails."""
+    start = time.monotonic()
+    try:
+        yield
+    except Exception as error:
+        message = " ".join(str(error).split())
+        sys.exit(f"FAILED: {what}: {type(error).__name__}: {message[:600]}\nLook at: {where_to_look}")
+    print(f"ok: {what} ({(time.monotonic() - start) * 1000:.0f} ms)", flush=True)
+
+
+def check(condition: bool, problem: str) -> None:
+    """Raise unless ``condition`` holds; ``assert`` would be gone under ``python -O``."""
+    if not condition:
+        raise RuntimeError(problem)
+
+
+def verify(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> None:
+    """Every step; the ids of the runs made are added to ``runs``."""
+    uri = mlflow.get_tracking_uri()
+    with step("the server is alive", "whether the server runs, and whether tracking_uri reaches it from here"):
+        with urllib.request.urlopen(f"{uri}/health", timeout=30) as answer:
+            check(answer.read() == b"OK", "/health did not say OK")
+
+    with step("set an experiment", DATABASE):
+        deleted = client.get_experiment_by_name(NAME)
+        if deleted is not None and deleted.lifecycle_stage == "deleted":
+            client.restore_experiment(deleted.experiment_id)
+        experiment = mlflow.set_experiment(NAME)
+
+    features = numpy.array([[0.0], [1.0], [2.0], [3.0]])
+    model = LogisticRegression().fit(features, [0, 0, 1, 1])
+    for accuracy in (0.5, 0.9):
+        with step(f"log parameters, metrics and tags of a run with accuracy {accuracy}", DATABASE), mlflow.start_run() as run:
+            runs.append(run.info.run_id)
+            mlflow.log_params({"algorithm": "logistic_regression", "max_iter": 100})
+            mlflow.log_metrics({"accuracy": accuracy, "f1_score": accuracy / 2})
+            mlflow.set_tag("purpose", "verification")
+
+    with step("log an artifact and read it back", ARTIFACTS), mlflow.start_run(run_id=runs[-1]):
+        text = uuid.uuid4().hex
+        mlflow.log_text(text, "notes/verify.txt")
+        check(mlflow.artifacts.load_text(f"runs:/{runs[-1]}/notes/verify.txt") == text, "the artifact came back changed")
+
+    with step("log a scikit-learn model", ARTIFACTS), mlflow.start_run(run_id=runs[-1]):
+        # Naming the requirements saves the seconds that finding them out takes; they are not what is verified here.
+        logged = mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"])
+
+    with step("search runs, the best first", DATABASE):
+        found = mlflow.search_runs([experiment.experiment_id], "tags.purpose = 'verification'", ViewType.ACTIVE_ONLY, order_by=["metrics.accuracy DESC"])
+        order = [run_id for run_id in found["run_id"] if run_id in runs]
+        check(order == runs[::-1], f"expected {runs[::-1]}, got {order}")
+
+    with step("register the model", REGISTRY):
+        version = mlflow.register_model(logged.model_uri, model_name).version
+
+    with step("give the version an alias and a stage", REGISTRY):
+        client.set_registered_model_alias(model_name, "champion", version)
+        client.transition_model_version_stage(model_name, version, "Production")
+        check(client.get_model_version(model_name, version).current_stage == "Production", "the stage did not change")
+
+    with step("load the model through its alias and predict", ARTIFACTS):
+        predicted = mlflow.sklearn.load_model(f"models:/{model_name}@champion").predict(features)
+        check(list(predicted) == list(model.predict(features)), f"the loaded model predicts {list(predicted)}")
+
+
+def clean_up(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> None:
+    """Remove the model for good, and the runs to where ``mlflow gc`` collects them."""
+    for run_id in runs:
+        client.delete_run(run_id)
+    if client.search_registered_models(f"name = '{model_name}'"):
+        client.delete_registered_model(model_name)
+
+
+def main() -> None:
+    """Verify and clean up; the failure that is shown is the first one."""
+    client = mlflow.MlflowClient()
+    model_name = f"{NAME}-{uuid.uuid4().hex[:8]}"
+    runs: list[str] = []
+    try:
+        verify(client, model_name, runs)
+    except SystemExit:
+        with suppress(Exception):
+            clean_up(client, model_name, runs)
+        raise
+    with step("remove what this made", DATABASE):
+        clean_up(client, model_name, runs)
+
+
+if __name__ == "__main__":
+    main()
