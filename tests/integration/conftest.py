@@ -3,17 +3,37 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from deployment import Deployment
 from harness import ModuleRunner, Stack
 
 
 @pytest.fixture(scope="session")
-def stack() -> Stack:
-    """The stack that ``make stack`` brought up; MLFLOW_TEST_STACK names the file that describes it."""
-    description = Path(os.environ.get("MLFLOW_TEST_STACK", Path(__file__).resolve().parents[2] / "build" / "stack.json"))
-    return Stack(**json.loads(description.read_text()))
+def stack() -> Iterator[Stack]:
+    """A stack with basic authentication, brought up by site.yml and removed at the end.
+
+    With MLFLOW_TEST_KEEP=1 it stays, and the next run finds it there. MLFLOW_TEST_STACK names a JSON file with the fields
+    of ``Stack`` of servers to use instead.
+    """
+    description = os.environ.get("MLFLOW_TEST_STACK")
+    if description:
+        yield Stack(**json.loads(Path(description).read_text()))
+        return
+    deployment = Deployment("integration", 27000, {"mlflow_server_auth": "basic"})
+    keep = bool(os.environ.get("MLFLOW_TEST_KEEP"))
+    if not keep:
+        deployment.remove()
+    deployment.up()
+    yield deployment.stack()
+    if keep:
+        print(f"kept: {deployment.home}, {asdict(deployment.stack())}", file=sys.stderr)
+    else:
+        deployment.remove()
 
 
 @pytest.fixture

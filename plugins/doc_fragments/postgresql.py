@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of a login to a PostgreSQL server."""
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Fragment C(mlops.mlflow.postgresql)."""
+
+    DOCUMENTATION = r"""
+requirements:
+  - psycopg2 2.8 or later, for instance from psycopg2-binary
+  - PostgreSQL 12 or later
+options:
+  login_host:
+    description:
+      - The server's name or address, or, starting with V(/), the directory of its Unix socket.
+      - If not given, E(PGHOST) is used.
+    type: str
+    default: localhost
+  login_port:
+    description:
+      - The server's port.
+      - If not given, E(PGPORT) is used.
+    type: int
+    default: 5432
+  login_user:
+    description:
+      - The role to log in as. A superuser can do everything that the module offers.
+      - If not given, E(PGUSER) is used.
+    type: str
+    default: postgres
+  login_password:
+    description:
+      - The password of O(login_user). Where neither this nor E(PGPASSWORD) is given, libpq looks into C(~/.pgpass).
+      - If not given, E(PGPASSWORD) is used.
+    type: str
+  login_db:
+    description: The database to log in to. It is read only.
+    type: str
+    default: postgres
+  ssl_mode:
+    description:
+      - How far TLS goes. V(prefer) takes what the server offers and trusts it; V(verify-full) alone makes sure who answers.
+      - If not given, E(PGSSLMODE) is used.
+    type: str
+    choices: [disable, allow, prefer, require, verify-ca, verify-full]
+    default: prefer
+  ca_cert:
+    description:
+      - A PEM file with the certificate authority that signed the server's certificate. V(verify-ca) and V(verify-full) need it.
+      - If not given, E(PGSSLROOTCERT) is used.
+    type: path
+  connect_timeout:
+    description: How long to wait for a connection, in seconds.
+    type: int
+    default: 10
+"""
