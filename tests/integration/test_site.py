@@ -132,7 +132,7 @@ def test_a_foreign_origin_may_not_write(site: Deployment, first: list[TaskResult
     assert request(site.first_port, path, own, "POST")[0] == 400
 
 
-@pytest.mark.parametrize("process", ["uvicorn", "weed server", "bin/postgres -c"])
+@pytest.mark.parametrize("process", ["uvicorn", "bin/weed", "bin/postgres -c"])
 def test_a_killed_process_comes_back(site: Deployment, first: list[TaskResult], process: str) -> None:
     victims = [pid for pid, command in processes(site).items() if process in command]
     assert len(victims) == 1
