@@ -5,8 +5,6 @@
 """What can go wrong between a module and a server. Each message is fit to be shown as it is."""
 from __future__ import annotations
 
-from typing import Optional
-
 
 class ServerError(Exception):
     """A server could not be used as asked. The base of every error that an adapter raises."""
@@ -37,7 +35,7 @@ class ApiError(ServerError):
     ``status`` is the HTTP status; ``code`` is the server's own error code where it gives one.
     """
 
-    def __init__(self, message: str, status: int, code: Optional[str] = None) -> None:
+    def __init__(self, message: str, status: int, code: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code

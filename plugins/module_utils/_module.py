@@ -5,11 +5,13 @@
 """What every module does: read, plan, apply unless in check mode, report. The only place that ends a module."""
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Dict, Iterator, List, NoReturn, Sequence, Tuple
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ImmutableField, Plan, make_plan
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Conflict, MissingLibrary, ServerError
@@ -41,7 +43,7 @@ def fail(module: AnsibleModule, error: Exception) -> NoReturn:
     module.fail_json(msg=str(error))
 
 
-def reconcile(module: AnsibleModule, steps: Sequence[Step], warnings: Sequence[str] = ()) -> Tuple[Dict[str, Any], List[State]]:
+def reconcile(module: AnsibleModule, steps: Sequence[Step], warnings: Sequence[str] = ()) -> tuple[dict[str, Any], list[State]]:
     """Bring each step's resource to its desired state, in order.
 
     Returns the result for ``exit_json`` (``changed``, ``actions``, ``diff``) and, a step each, the state that
@@ -94,7 +96,7 @@ def _actions(step: Step, plan: Plan) -> Iterator[str]:
         yield f"update {step.kind} {step.name} {'.'.join(change.path)}"
 
 
-def _diff(step: Step, plan: Plan) -> Dict[str, Any]:
+def _diff(step: Step, plan: Plan) -> dict[str, Any]:
     header = f"{step.kind} {step.name}"
     before, after = (
         {key: value for key, value in (state or {}).items() if key not in step.resource.read_only} for state in (plan.before, plan.after)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, FrozenSet, Optional, Protocol
+from typing import Callable, Protocol
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, Change, Plan, State
 
@@ -17,11 +17,11 @@ class Resource(Protocol):
     """One thing that a server holds, addressed by its identity. An adapter implements this."""
 
     #: Top-level keys of the state that cannot change once the resource exists.
-    immutable: FrozenSet[str]
+    immutable: frozenset[str]
     #: Top-level keys of the state that the server sets by itself: returned, and left out of diffs.
-    read_only: FrozenSet[str]
+    read_only: frozenset[str]
 
-    def read(self) -> Optional[State]:
+    def read(self) -> State | None:
         """The resource as it is, or None. Never writes. Raises ServerError."""
 
     def check(self, plan: Plan) -> None:
@@ -41,4 +41,4 @@ class Step:
     kind: str
     name: str
     resource: Resource
-    desired: Callable[[Optional[State]], Optional[State]]
+    desired: Callable[[State | None], State | None]

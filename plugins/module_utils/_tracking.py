@@ -9,16 +9,19 @@ The doc fragment ``connection`` documents them; a test keeps the two alike.
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Mapping
-from urllib.parse import urlsplit
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from ansible.module_utils.basic import env_fallback
+
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.proxy import proxy_for
 
 
-def argument_spec(**own: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
+def argument_spec(**own: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The connection's options with a module's ``own``."""
     return {
         "tracking_uri": {"type": "str", "required": True, "fallback": (env_fallback, ["MLFLOW_TRACKING_URI"])},
@@ -37,14 +40,10 @@ def argument_spec(**own: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
 
 def client(params: Mapping[str, Any]) -> RestClient:
     """The client that ``params`` describe. Opens no connection yet. Raises InvalidOption."""
-    uri = params["tracking_uri"]
-    url = urlsplit(uri)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise InvalidOption("tracking_uri", uri, "is not an HTTP address", "give http://HOST:PORT or https://HOST of a tracking server")
-    if url.username or url.password:
-        raise InvalidOption(
-            "tracking_uri", f"{url.scheme}://…@{url.hostname}", "holds credentials", "give them as tracking_username and tracking_password"
-        )
+    uri, token = params["tracking_uri"], params["tracking_token"]
+    url = _checked(uri)
+    if token and not re.fullmatch(r"[!-~]+", token):
+        raise InvalidOption("tracking_token", "…", "holds a space, a line break or a letter beyond ASCII", "give the token alone")
     for option, least in (("timeout", 1), ("retries", 0)):
         if params[option] < least:
             raise InvalidOption(option, params[option], "is too small", f"give {least} or more")
@@ -53,13 +52,32 @@ def client(params: Mapping[str, Any]) -> RestClient:
             tracking_uri=uri,
             username=params["tracking_username"],
             password=params["tracking_password"],
-            token=params["tracking_token"],
+            token=token,
             ca_path=params["ca_path"] or None,
             validate_certs=params["validate_certs"],
             client_cert=params["client_cert"] or None,
             client_key=params["client_key"] or None,
             timeout=float(params["timeout"]),
             retries=params["retries"],
-            proxy=proxy_for(url.scheme, url.hostname, os.environ),
+            proxy=proxy_for(url.scheme, url.hostname or "", os.environ),
         )
     )
+
+
+def _checked(uri: str) -> SplitResult:
+    """The parts of ``uri``. Raises InvalidOption for one that is not the address of a server."""
+    remedy = "give http://HOST:PORT or https://HOST of a tracking server, and its path if it has one"
+    try:
+        url = urlsplit(uri)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        usable = False
+    if not usable or not re.fullmatch(r"[!-~]+", uri):
+        raise InvalidOption("tracking_uri", uri, "is not an HTTP address", remedy)
+    if url.username or url.password:
+        raise InvalidOption(
+            "tracking_uri", f"{url.scheme}://…@{url.hostname}", "holds credentials", "give them as tracking_username and tracking_password"
+        )
+    if url.query or url.fragment:
+        raise InvalidOption("tracking_uri", uri, "goes on after the server's address", remedy)
+    return url

@@ -146,6 +146,7 @@ actions:
 from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.registered_model import RegisteredModel
 from ansible_collections.mlops.mlflow.plugins.module_utils._core import registered_model as core

@@ -4,6 +4,9 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
+import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -65,6 +68,7 @@ class ModuleRunner:
             "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
             "ANSIBLE_PYTHON_INTERPRETER": self.stack.python,
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
             "ANSIBLE_NOCOLOR": "1",
             **(env or {}),
         }
@@ -74,7 +78,7 @@ class ModuleRunner:
             command.append("--check")
         done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL, check=False)
         assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
-        head, _, body = done.stdout.partition("=> ")
+        head, _arrow, body = done.stdout.partition("=> ")
         assert body, f"no result: {done.stdout}{done.stderr}"
         result: dict[str, Any] = json.loads(body)
         if "FAILED" in head:
@@ -170,3 +174,37 @@ def twelve_steps(run: ModuleRunner, table: Table, read_only: Mapping[str, str], 
             assert predicted.get("diff") == real.get("diff"), where
             assert bool(real["actions"]) == changed, where
             assert bool(real[table.result]) == (step != "delete"), where
+
+
+@contextmanager
+def tls_in_front(endpoint: str, context: ssl.SSLContext) -> Iterator[str]:
+    """An address that speaks TLS and passes on to ``endpoint`` whatever it hears."""
+    upstream = urlsplit(endpoint)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(plain: socket.socket) -> None:
+        try:
+            with context.wrap_socket(plain, server_side=True) as near, socket.create_connection((upstream.hostname, upstream.port)) as far:
+                while True:
+                    for ready in [near] if near.pending() else select.select([near, far], [], [])[0]:
+                        data = ready.recv(65536)
+                        if not data:
+                            return
+                        (far if ready is near else near).sendall(data)
+        except OSError:
+            return
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _address = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()

@@ -2,24 +2,19 @@
 from __future__ import annotations
 
 import json
-import select
 import socket
-import ssl
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import botocore.config
 import botocore.exceptions
 import botocore.session
 import loopback
 import pytest
-from harness import ModuleRunner, Stack, Table, WriteGuard, twelve_steps
+from harness import ModuleRunner, Stack, Table, WriteGuard, tls_in_front, twelve_steps
 
 Run = Callable[..., dict[str, Any]]
 Refused = Callable[..., str]
@@ -299,40 +294,6 @@ def test_a_missing_library(refused: Refused, tmp_path: Path) -> None:
 
 
 # TLS
-
-
-@contextmanager
-def tls_in_front(endpoint: str, context: ssl.SSLContext) -> Iterator[str]:
-    """An address that speaks TLS and passes on to ``endpoint`` whatever it hears."""
-    upstream = urlsplit(endpoint)
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve(plain: socket.socket) -> None:
-        try:
-            with context.wrap_socket(plain, server_side=True) as near, socket.create_connection((upstream.hostname, upstream.port)) as far:
-                while True:
-                    for ready in [near] if near.pending() else select.select([near, far], [], [])[0]:
-                        data = ready.recv(65536)
-                        if not data:
-                            return
-                        (far if ready is near else near).sendall(data)
-        except OSError:
-            return
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _address = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
 
 
 def test_tls(bucket: Run, refused: Refused, stack: Stack, s3: S3, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import pwd
 import signal
 import socket
 import stat
@@ -16,9 +15,6 @@ from pathlib import Path
 
 import pytest
 from deployment import Deployment, TaskResult, changed
-from harness import Stack
-
-VERIFY = "Run the client flow"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@
 """Registered models by MLflow's REST API (https://mlflow.org/docs/latest/rest-api.html, ModelRegistryService)."""
 from __future__ import annotations
 
-from typing import Any, Dict, FrozenSet, Optional
+from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Conflict, ServerError
@@ -20,16 +20,16 @@ _ALIASES_SINCE = (2, 3, 0)
 class RegisteredModel:
     """One registered model, found by its name, or by the name it is to have."""
 
-    immutable: FrozenSet[str] = frozenset()
+    immutable: frozenset[str] = frozenset()
     read_only = frozenset({"creation_timestamp", "last_updated_timestamp", "latest_versions"})
 
-    def __init__(self, client: RestClient, name: str, new_name: Optional[str] = None) -> None:
+    def __init__(self, client: RestClient, name: str, new_name: str | None = None) -> None:
         self._client = client
         self._name = name
         self._new_name = new_name if new_name != name else None
-        self._seen: Dict[str, Any] = {}
+        self._seen: dict[str, Any] = {}
 
-    def read(self) -> Optional[State]:
+    def read(self) -> State | None:
         """The model's name, description, tags and aliases, its timestamps and the newest version of each stage, or None."""
         answer = self._client.get_or_none(f"{_API}/get", name=self._name)
         if self._new_name:
@@ -124,6 +124,6 @@ class RegisteredModel:
         }
 
 
-def _version(entry: Dict[str, Any]) -> Dict[str, Any]:
+def _version(entry: dict[str, Any]) -> dict[str, Any]:
     keys = ("version", "current_stage", "status", "source", "run_id", "description", "creation_timestamp", "last_updated_timestamp")
     return {key: entry[key] for key in keys if key in entry}

@@ -15,9 +15,10 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Tuple
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Any
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ApiError, Conflict, NotPermitted, Unreachable, Unsupported
 
@@ -27,6 +28,8 @@ _BUSY = frozenset({429, 502, 503, 504})
 _CONFLICT_CODES = frozenset({"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS", "RESOURCE_CONFLICT", "ABORTED"})
 #: Error codes of a resource that is not there, beside status 404 with no code.
 _MISSING_CODES = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
+#: OpenSSL's codes of a certificate for another host name, and for another IP address.
+_WRONG_NAME = frozenset({62, 64})
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,16 @@ class Connection:
     """How to reach a tracking server. ``timeout`` is in seconds; ``environment`` is where proxies are named."""
 
     tracking_uri: str
-    username: Optional[str] = None
-    password: Optional[str] = None
-    token: Optional[str] = None
-    ca_path: Optional[str] = None
+    username: str | None = None
+    password: str | None = None
+    token: str | None = None
+    ca_path: str | None = None
     validate_certs: bool = True
-    client_cert: Optional[str] = None
-    client_key: Optional[str] = None
+    client_cert: str | None = None
+    client_key: str | None = None
     timeout: float = 30.0
     retries: int = 3
-    proxy: Optional[str] = None
+    proxy: str | None = None
 
 
 class RestClient:
@@ -52,18 +55,19 @@ class RestClient:
     def __init__(self, connection: Connection) -> None:
         self._settings = connection
         self._url = urlsplit(connection.tracking_uri.rstrip("/"))
-        through_proxy = connection.proxy is not None and self._url.scheme == "http"
+        self._proxy = _proxy_url(connection.proxy) if connection.proxy else None
+        through_proxy = self._proxy is not None and self._url.scheme == "http"
         # A plain HTTP proxy wants the whole URL in the request line (RFC 9112, 3.2.2); everyone else wants the path.
         self._target = self._url.geturl() if through_proxy else self._url.path
         self._headers = self._static_headers()
-        self._connection: Optional[http.client.HTTPConnection] = None
-        self._version: Optional[Tuple[int, ...]] = None
+        self._connection: http.client.HTTPConnection | None = None
+        self._version: tuple[int, ...] | None = None
 
-    def get(self, path: str, **query: Any) -> Dict[str, Any]:
+    def get(self, path: str, /, **query: Any) -> dict[str, Any]:
         """The JSON of ``GET path?query``; ``path`` as in MLflow's REST reference, from ``/api`` on."""
         return self._json("GET", f"{path}?{urlencode(query)}" if query else path, None, idempotent=True)
 
-    def get_or_none(self, path: str, **query: Any) -> Optional[Dict[str, Any]]:
+    def get_or_none(self, path: str, /, **query: Any) -> dict[str, Any] | None:
         """Like ``get``; None where the resource does not exist."""
         try:
             return self.get(path, **query)
@@ -72,7 +76,7 @@ class RestClient:
                 return None
             raise
 
-    def write(self, method: str, path: str, body: Mapping[str, Any], idempotent: bool = True) -> Dict[str, Any]:
+    def write(self, method: str, path: str, body: Mapping[str, Any], idempotent: bool = True) -> dict[str, Any]:
         """Send ``body`` as JSON, as MLflow wants it for POST, PATCH and DELETE alike.
 
         A write whose answer was lost is sent again if ``idempotent``; otherwise it raises Conflict, since it may
@@ -80,7 +84,7 @@ class RestClient:
         """
         return self._json(method, path, body, idempotent)
 
-    def require(self, minimum: Tuple[int, ...], feature: str) -> None:
+    def require(self, minimum: tuple[int, ...], feature: str) -> None:
         """Raise Unsupported, naming ``feature``, if the server is older than ``minimum``."""
         if self._version is None:
             self._version = self._read_version()
@@ -98,7 +102,7 @@ class RestClient:
 
     # Requests
 
-    def _json(self, method: str, path: str, body: Optional[Mapping[str, Any]], idempotent: bool) -> Dict[str, Any]:
+    def _json(self, method: str, path: str, body: Mapping[str, Any] | None, idempotent: bool) -> dict[str, Any]:
         status, content_type, payload = self._send(method, path, body, idempotent)
         if status < 300 and "json" in content_type:
             try:
@@ -109,10 +113,10 @@ class RestClient:
                 return answer
         raise self._error(method, path, status, content_type, payload)
 
-    def _send(self, method: str, path: str, body: Optional[Mapping[str, Any]], idempotent: bool) -> Tuple[int, str, bytes]:
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, idempotent: bool) -> tuple[int, str, bytes]:
         """Status, content type and body of the answer, after as many tries as are safe."""
         payload = None if body is None else json.dumps(body).encode()
-        failure: Optional[Exception] = None
+        failure: Exception | None = None
         for attempt in range(self._settings.retries + 1):
             if attempt:
                 time.sleep(min(0.1 * 2**attempt, 5.0))
@@ -150,16 +154,14 @@ class RestClient:
         return self._connection
 
     def _open(self) -> http.client.HTTPConnection:
-        host, port = self._url.hostname or "", self._url.port
-        proxy = urlsplit(self._settings.proxy) if self._settings.proxy else None
-        connect_host, connect_port = (proxy.hostname or "", proxy.port) if proxy else (host, port)
-        connection: http.client.HTTPConnection
-        if self._url.scheme == "https":
-            connection = http.client.HTTPSConnection(connect_host, connect_port, timeout=self._settings.timeout, context=self._tls())
-        else:
-            connection = http.client.HTTPConnection(connect_host, connect_port, timeout=self._settings.timeout)
-        if proxy and self._url.scheme == "https":
-            connection.set_tunnel(host, port or 443, headers=_proxy_headers(proxy.username, proxy.password))
+        # The port is always given: without one, http.client takes the end of an IPv6 address for it.
+        peer = self._proxy or self._url
+        host, port = peer.hostname or "", peer.port or (443 if peer.scheme == "https" else 80)
+        if self._url.scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=self._settings.timeout)
+        connection = http.client.HTTPSConnection(host, port, timeout=self._settings.timeout, context=self._tls())
+        if self._proxy:
+            connection.set_tunnel(self._url.hostname or "", self._url.port or 443, headers=_proxy_headers(self._proxy))
         return connection
 
     def _tls(self) -> ssl.SSLContext:
@@ -177,15 +179,14 @@ class RestClient:
                 raise Unreachable(f"client_cert: {self._settings.client_cert!r} cannot be used: {_reason(error)}") from None
         return context
 
-    def _static_headers(self) -> Dict[str, str]:
+    def _static_headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "mlops.mlflow"}
         if self._settings.token:
             headers["Authorization"] = f"Bearer {self._settings.token}"
         elif self._settings.username:
             headers["Authorization"] = _basic(self._settings.username, self._settings.password or "")
-        if self._settings.proxy and self._url.scheme == "http":
-            proxy = urlsplit(self._settings.proxy)
-            headers.update(_proxy_headers(proxy.username, proxy.password))
+        if self._proxy and self._url.scheme == "http":
+            headers.update(_proxy_headers(self._proxy))
         return headers
 
     # Answers
@@ -212,26 +213,26 @@ class RestClient:
                 "check tracking_uri, its path included"
             )
         return Unreachable(
-            f"{where} answered {status} with {content_type.split(';')[0] or 'no content type'} where MLflow answers JSON: {_excerpt(payload)}; "
+            f"{where} answered {status} with {content_type.partition(';')[0] or 'no content type'} where MLflow answers JSON: {_excerpt(payload)}; "
             "check that tracking_uri is an MLflow tracking server, and what a proxy in front of it says"
         )
 
     def _where(self, method: str, path: str) -> str:
-        return f"{method} {self._settings.tracking_uri.rstrip('/')}{path.split('?')[0]}"
+        return f"{method} {self._settings.tracking_uri.rstrip('/')}{path.partition('?')[0]}"
 
     def _untrusted(self, error: ssl.SSLCertVerificationError) -> str:
-        return (
-            f"{self._settings.tracking_uri}: the server's TLS certificate is not trusted: {error.verify_message}; "
-            "give the CA that signed it as ca_path"
-        )
+        remedy = "give a name that it is for in tracking_uri" if error.verify_code in _WRONG_NAME else "give the CA that signed it as ca_path"
+        return f"{self._settings.tracking_uri}: the server's TLS certificate is not trusted: {error.verify_message}; {remedy}"
 
-    def _read_version(self) -> Tuple[int, ...]:
+    def _read_version(self) -> tuple[int, ...]:
         """The server's version by ``GET /version``, plain text in every MLflow since 1.0."""
-        status, _content_type, payload = self._send("GET", "/version", None, idempotent=True)
+        status, content_type, payload = self._send("GET", "/version", None, idempotent=True)
+        if status != 200:
+            raise self._error("GET", "/version", status, content_type, payload)
         match = re.match(rb"\s*(\d+)\.(\d+)(?:\.(\d+))?", payload)
-        if status != 200 or not match:
+        if not match:
             raise Unsupported(
-                f"{self._where('GET', '/version')} answered {status} and no version: {_excerpt(payload)}; "
+                f"{self._where('GET', '/version')} answered with no version: {_excerpt(payload)}; "
                 "check that tracking_uri is an MLflow tracking server"
             )
         return tuple(int(part or 0) for part in match.groups())
@@ -246,11 +247,28 @@ def _basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
-def _proxy_headers(username: Optional[str], password: Optional[str]) -> Dict[str, str]:
-    return {"Proxy-Authorization": _basic(username, password or "")} if username else {}
+def _proxy_url(proxy: str) -> SplitResult:
+    """``proxy`` as curl reads it: without a scheme it is an HTTP proxy."""
+    try:
+        url = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        if url.scheme == "http" and url.hostname and url.port != 0:
+            return url
+    except ValueError:  # a port that is no number
+        pass
+    raise Unreachable(f"the proxy that the environment names, {_without_credentials(proxy)!r}, is not http://HOST:PORT; correct it, or set NO_PROXY")
 
 
-def _error_of(payload: bytes) -> Tuple[Optional[str], Optional[str]]:
+def _without_credentials(url: str) -> str:
+    return re.sub(r"[^/@]*@", "", url)
+
+
+def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
+    if not proxy.username:
+        return {}
+    return {"Proxy-Authorization": _basic(unquote(proxy.username), unquote(proxy.password or ""))}
+
+
+def _error_of(payload: bytes) -> tuple[str | None, str | None]:
     try:
         answer = json.loads(payload)
     except ValueError:
@@ -267,7 +285,7 @@ def _excerpt(payload: bytes) -> str:
     return repr(words[:200] + ("…" if len(words) > 200 else "")) if words else "an empty body"
 
 
-def _reason(error: Optional[BaseException]) -> str:
+def _reason(error: BaseException | None) -> str:
     if isinstance(error, socket.gaierror):
         return "the host name does not resolve"
     if isinstance(error, (socket.timeout, TimeoutError)):
@@ -277,5 +295,5 @@ def _reason(error: Optional[BaseException]) -> str:
     return str(error) or type(error).__name__
 
 
-def _dotted(version: Tuple[int, ...]) -> str:
+def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(str(part) for part in version)

@@ -11,11 +11,12 @@ and a key set to ``ABSENT`` must not exist.
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+from typing import Any, Callable
 
-State = Dict[str, Any]
-Path = Tuple[str, ...]
+State = dict[str, Any]
+Path = tuple[str, ...]
 
 
 class _Absent:
@@ -46,20 +47,20 @@ class Plan:
     """
 
     action: str
-    before: Optional[State]
-    after: Optional[State]
-    changes: Tuple[Change, ...] = ()
+    before: State | None
+    after: State | None
+    changes: tuple[Change, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """True when there is nothing to do."""
         return self.action == "none"
 
-    def changes_under(self, key: str) -> Tuple[Change, ...]:
+    def changes_under(self, key: str) -> tuple[Change, ...]:
         """The changes whose path starts with ``key``, in the plan's order."""
         return tuple(change for change in self.changes if change.path[0] == key)
 
-    def change_of(self, key: str) -> Optional[Change]:
+    def change_of(self, key: str) -> Change | None:
         """The change of the top-level leaf ``key``, or None if it stays as it is."""
         return next((change for change in self.changes if change.path == (key,)), None)
 
@@ -72,7 +73,7 @@ class ImmutableField(ValueError):
         self.change = change
 
 
-def make_plan(current: Optional[State], desired: Optional[State], immutable: Iterable[str] = ()) -> Plan:
+def make_plan(current: State | None, desired: State | None, immutable: Iterable[str] = ()) -> Plan:
     """Plan the way from ``current`` to ``desired``.
 
     Raises ImmutableField if an existing resource would have to change a top-level key that
@@ -92,13 +93,13 @@ def make_plan(current: Optional[State], desired: Optional[State], immutable: Ite
     >>> make_plan({"encoding": "UTF8"}, {"encoding": "LATIN1"}, immutable=["encoding"])
     Traceback (most recent call last):
     ...
-    ansible_collections.mlops.mlflow.plugins.module_utils._core.plan.ImmutableField: encoding cannot change from 'UTF8' to 'LATIN1'
+    ansible_collections...ImmutableField: encoding cannot change from 'UTF8' to 'LATIN1'
     """
     if desired is None:
         return Plan("none" if current is None else "delete", current, None)
     changes = tuple(_differences((), current or {}, desired))
     if current is None:
-        empty = {key: {} for key, value in desired.items() if isinstance(value, dict)}
+        empty: State = {key: {} for key, value in desired.items() if isinstance(value, dict)}
         return Plan("create", None, apply_changes(empty, changes), changes)
     fixed = set(immutable)
     for change in changes:
@@ -112,12 +113,12 @@ def _differences(path: Path, current: State, desired: State) -> Iterable[Change]
         want = desired[key]
         have = current.get(key, ABSENT)
         if isinstance(want, dict):
-            yield from _differences(path + (key,), have if isinstance(have, dict) else {}, want)
+            yield from _differences((*path, key), have if isinstance(have, dict) else {}, want)
         elif want is ABSENT:
             if have is not ABSENT:
-                yield Change(path + (key,), have, ABSENT)
+                yield Change((*path, key), have, ABSENT)
         elif have is ABSENT or have != want:
-            yield Change(path + (key,), have, want)
+            yield Change((*path, key), have, want)
 
 
 def apply_changes(state: State, changes: Iterable[Change]) -> State:
@@ -126,7 +127,7 @@ def apply_changes(state: State, changes: Iterable[Change]) -> State:
     >>> apply_changes({"a": {"x": 1}}, [Change(("a", "y"), ABSENT, 2), Change(("a", "x"), 1, ABSENT)])
     {'a': {'y': 2}}
     """
-    result = {key: dict(value) if isinstance(value, dict) else value for key, value in state.items()}
+    result = dict(state)
     for change in changes:
         key, rest = change.path[0], change.path[1:]
         if rest:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, State, purged
@@ -30,7 +31,7 @@ def check_options(params: Mapping[str, Any]) -> None:
     >>> check_options({"name": "fraud/eu"})
     Traceback (most recent call last):
     ...
-    ansible_collections.mlops.mlflow.plugins.module_utils._core.options.InvalidOption: name: 'fraud/eu' contains '/'; MLflow takes names without '/' and ':'
+    ansible_collections...InvalidOption: name: 'fraud/eu' contains '/'; MLflow takes names without '/' and ':'
     """
     for option in ("name", "new_name"):
         if params.get(option) is not None:
@@ -66,7 +67,7 @@ def _check_tag(key: str, value: Any) -> None:
 def _check_alias(alias: str, version: Any) -> None:
     if alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias):
         raise InvalidOption("aliases", alias, "is reserved by MLflow", "use a name other than 'latest' and 'v' with digits")
-    if not re.fullmatch(r"[\w-]{1,%d}" % MAX_ALIAS, alias):
+    if not re.fullmatch(rf"[\w-]{{1,{MAX_ALIAS}}}", alias):
         raise InvalidOption("aliases", alias, "is not an alias", f"use 1 to {MAX_ALIAS} letters, digits, '_' and '-'")
     if version is not None and not re.fullmatch(r"[1-9]\d*", _text(version)):
         raise InvalidOption("aliases", f"{alias}: {version}", "does not name a version", "give the version's number")
@@ -83,7 +84,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _entries(given: Mapping[str, Any]) -> Dict[str, Any]:
+def _entries(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: ABSENT if value is None else _text(value) for key, value in given.items()}
 
 
@@ -91,7 +92,7 @@ def _is_system_tag(key: str) -> bool:
     return key.startswith(SYSTEM_TAG_PREFIX)
 
 
-def desired_state(params: Mapping[str, Any], current: Optional[State]) -> Optional[State]:
+def desired_state(params: Mapping[str, Any], current: State | None) -> State | None:
     """The state that ``params`` ask for, given the model as it is.
 
     Raises Refused where that would delete versions without ``force``, or touch a prompt.
@@ -101,7 +102,7 @@ def desired_state(params: Mapping[str, Any], current: Optional[State]) -> Option
     >>> desired_state({"name": "iris", "state": "absent"}, {"name": "iris", "latest_versions": [{"version": "2"}]})
     Traceback (most recent call last):
     ...
-    ansible_collections.mlops.mlflow.plugins.module_utils._core.options.Refused: registered model 'iris' has versions, 2 the newest, and MLflow cannot bring a deleted model back; set force: true to delete it with them
+    ansible_collections...Refused: registered model 'iris' has versions, 2 the newest, and ...; set force: true to delete it with them
     """
     if current is not None and current.get("tags", {}).get(PROMPT_TAG) == "true":
         raise Refused(f"{current['name']!r} is a prompt, not a registered model: they share one set of names; use another name")

@@ -45,9 +45,9 @@ def check(condition: bool, problem: str) -> None:
 def verify(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> None:
     """Every step; the ids of the runs made are added to ``runs``."""
     uri = mlflow.get_tracking_uri()
-    with step("the server is alive", "whether the server runs, and whether tracking_uri reaches it from here"):
-        with urllib.request.urlopen(f"{uri}/health", timeout=30) as answer:
-            check(answer.read() == b"OK", "/health did not say OK")
+    where = "whether the server runs, and whether tracking_uri reaches it from here"
+    with step("the server is alive", where), urllib.request.urlopen(f"{uri}/health", timeout=30) as answer:
+        check(answer.read() == b"OK", "/health did not say OK")
 
     with step("set an experiment", DATABASE):
         deleted = client.get_experiment_by_name(NAME)
@@ -74,7 +74,8 @@ def verify(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> Non
         logged = mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"])
 
     with step("search runs, the best first", DATABASE):
-        found = mlflow.search_runs([experiment.experiment_id], "tags.purpose = 'verification'", ViewType.ACTIVE_ONLY, order_by=["metrics.accuracy DESC"])
+        mine, best_first = "tags.purpose = 'verification'", ["metrics.accuracy DESC"]
+        found = mlflow.search_runs([experiment.experiment_id], mine, ViewType.ACTIVE_ONLY, order_by=best_first)
         order = [run_id for run_id in found["run_id"] if run_id in runs]
         check(order == runs[::-1], f"expected {runs[::-1]}, got {order}")
 

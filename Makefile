@@ -1,0 +1,72 @@
+# `make` or `make help` lists what can be done.
+PYTHON ?= python3
+COLLECTION := build/collections/ansible_collections/mlops/mlflow
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+.DEFAULT_GOAL := help
+.PHONY: help setup up down destroy env build lint unit contract sanity integration molecule test-quick test test-all bench clean
+
+help: ## Show this list
+	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: .venv/.ready $(COLLECTION) ## Make .venv with the pinned tools; PYTHON=... picks the interpreter
+
+.venv/.ready: pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON)
+
+# The checkout, under the path by which Ansible finds a collection.
+$(COLLECTION):
+	@mkdir -p $(@D) && ln -sfn ../../../.. $@
+
+up: setup ## Bring up MLflow with PostgreSQL and S3 on this machine
+	@ansible-playbook site.yml
+
+down: setup ## Stop it; the data stay
+	@ansible-playbook playbooks/stop.yml
+
+destroy: setup ## Remove it and, after asking, its data
+	@ansible-playbook playbooks/remove.yml
+
+env: setup ## Print the export lines of a client, for eval "$(make env)"
+	@ansible-playbook playbooks/client_env.yml
+
+build: setup ## Build the collection's artifact, and install it in build/artifact
+	@rm -rf build/artifact && ansible-galaxy collection build --output-path build/artifact >/dev/null
+	@ANSIBLE_COLLECTIONS_PATH=build/artifact ansible-galaxy collection install --force --offline -p build/artifact build/artifact/*.tar.gz >/dev/null
+
+lint: setup ## Read everything: Python, types, roles, documentation, shell
+	@ruff check --output-format concise
+	@mypy
+	@ansible-lint
+	@antsibull-changelog lint
+	@antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self --skip-rstcheck $(COLLECTION)
+	@shellcheck $$(git ls-files -co --exclude-standard '.ci/*' '*.sh')
+
+unit: setup ## Run the unit tests and doctests
+	@pytest tests/unit $(COLLECTION)/plugins/module_utils/_core --doctest-modules
+
+contract: build ## Run the tests of the collection's shape, and of its artifact
+	@pytest tests/contract
+
+sanity: build ## Run ansible-test sanity on the artifact
+	@python tests/run_sanity.py
+
+integration: setup ## Deploy, and run the modules against real servers
+	@pytest tests/integration
+
+molecule: setup ## Run the Molecule scenarios
+	@molecule test --all
+
+test-quick: ## Run the tests that need no server
+	@.ci/stages setup lint unit contract sanity
+
+test: ## Run every test, the quick ones first
+	@.ci/stages setup lint unit contract sanity integration molecule
+
+test-all: test ## Run every test, and the quick ones on each supported Python
+	@.ci/sweep 3.11 3.12 3.13
+
+bench: setup ## Measure: CPU of a module, time of a second run, memory of the stack
+	@python tests/bench/bench.py
+
+clean: ## Remove what building and testing leave, but for .venv
+	@rm -rf build .ansible .mypy_cache .ruff_cache .hypothesis
