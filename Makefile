@@ -1,9 +1,11 @@
 # `make` or `make help` lists what can be done.
 PYTHON ?= python3
 COLLECTION := build/collections/ansible_collections/mlops/mlflow
+# The folder of the embedded stack, as the role embedded chooses it where nothing is said.
+export EMBEDDED_HOME ?= $(if $(filter 0,$(shell id -u)),/var/lib/mlops-mlflow,$(HOME)/.local/share/mlops-mlflow)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env build lint unit contract sanity integration molecule test-quick test test-all bench clean
+.PHONY: help setup up down destroy env lock build lint unit contract sanity integration molecule test-quick test test-all bench clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,8 +19,8 @@ setup: .venv/.ready $(COLLECTION) ## Make .venv with the pinned tools; PYTHON=..
 $(COLLECTION):
 	@mkdir -p $(@D) && ln -sfn ../../../.. $@
 
-up: setup ## Bring up MLflow with PostgreSQL and S3 on this machine
-	@ansible-playbook site.yml
+up: setup ## Bring up MLflow with PostgreSQL and S3 on this machine; ARGS='-e variable=value'
+	@ansible-playbook site.yml $(ARGS)
 
 down: setup ## Stop it; the data stay
 	@ansible-playbook playbooks/stop.yml
@@ -26,8 +28,12 @@ down: setup ## Stop it; the data stay
 destroy: setup ## Remove it and, after asking, its data
 	@ansible-playbook playbooks/remove.yml
 
-env: setup ## Print the export lines of a client, for eval "$(make env)"
-	@ansible-playbook playbooks/client_env.yml
+env: ## Print the export lines of a client, for eval "$(make env)"
+	@cat "$(EMBEDDED_HOME)/client.env" || { echo "Nothing was brought up there yet: make up" >&2; exit 1; }
+
+lock: setup ## Write the embedded stack's requirements.txt anew, from requirements.in
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
+	  --output-file roles/embedded/files/requirements.txt roles/embedded/files/requirements.in
 
 build: setup ## Build the collection's artifact, and install it in build/artifact
 	@rm -rf build/artifact && ansible-galaxy collection build --output-path build/artifact >/dev/null

@@ -54,7 +54,7 @@ class Deployment:
         results = []
         for task in (task for play in report["plays"] for task in play["tasks"]):
             for host in task["hosts"].values():
-                message = json.dumps(host.get("msg", ""))
+                message = json.dumps([host.get("msg", ""), *(item.get("msg", "") for item in host.get("results", []))], ensure_ascii=False)
                 results.append(TaskResult(task["task"]["name"], bool(host.get("changed")), bool(host.get("failed")), message))
         return results
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import signal
 import socket
@@ -106,7 +105,7 @@ def test_nothing_runs_as_root_or_listens_beyond_loopback(site: Deployment, first
 
 
 def test_secrets_are_private_and_in_no_command_line(site: Deployment, first: list[TaskResult]) -> None:
-    names = [entry for entry in (site.home / "secrets").iterdir()]
+    names = list((site.home / "secrets").iterdir())
     assert len(names) == 9
     assert {stat.S_IMODE(entry.stat().st_mode) for entry in names} == {0o600}
     secrets = [entry.read_text() for entry in names]
@@ -180,7 +179,7 @@ def test_too_many_sessions_are_refused(site: Deployment, first: list[TaskResult]
     before = set(processes(site))
     failed = [result.message for result in site.play("site", mlflow_server_workers=4) if result.failed]
     assert len(failed) == 1
-    assert "4 workers × 2 engines × (20 + 5) sessions are 200, and PostgreSQL takes 100" in json.loads(failed[0])
+    assert "4 workers × 2 engines × (20 + 5) sessions are 200, and PostgreSQL takes 100" in failed[0]
     assert set(processes(site)) == before
 
 

@@ -220,7 +220,7 @@ def test_md5_verifier_depends_on_the_role() -> None:
         ('FATAL:  no pg_hba.conf entry for host "::1", user "a", database "b", no encryption', NotPermitted, "set ssl_mode to require"),
         ('FATAL:  no pg_hba.conf entry for host "::1", user "a", database "b", SSL encryption', NotPermitted, "add a line for this host"),
         ("SSL error: certificate verify failed", Unreachable, "give the CA that signed it as ca_cert"),
-        ('root certificate file "/root/.postgresql/root.crt" does not exist', Unreachable, "give as ca_cert a PEM file"),
+        ('root certificate file "/srv/pg/.postgresql/root.crt" does not exist', Unreachable, "give as ca_cert a PEM file"),
         ('server certificate for "db" does not match host name "localhost"', Unreachable, "verify-ca"),
         ("server does not support SSL, but SSL was required", Unsupported, "turn TLS on in the server"),
         ('FATAL:  database "certificate verify failed" does not exist', Unreachable, "check login_db"),
@@ -232,7 +232,7 @@ def test_md5_verifier_depends_on_the_role() -> None:
 )
 def test_a_failed_connection_says_what_to_do(said: str, kind: type[ServerError], remedy: str) -> None:
     error = postgres.connection_failure(LOGIN, said)
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert remedy in str(error)
     assert "PostgreSQL at db.example.com:5432, login_user 'admin'" in str(error)
     assert "\n" not in str(error)
@@ -257,12 +257,12 @@ def test_a_failed_connection_says_what_to_do(said: str, kind: type[ServerError],
 )
 def test_a_failed_statement(code: str | None, said: str, kind: type[ServerError]) -> None:
     error = postgres.statement_failure(LOGIN, "create role 'mlflow'", code, said)
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert str(error).startswith(f"PostgreSQL at db.example.com:5432: cannot create role 'mlflow': {said}")
 
 
 def test_a_cut_session_is_a_conflict() -> None:
-    assert type(postgres.statement_failure(LOGIN, "create", "57P01", "terminating connection", closed=True)) is Conflict
+    assert isinstance(postgres.statement_failure(LOGIN, "create", "57P01", "terminating connection", closed=True), Conflict)
 
 
 @pytest.mark.parametrize(("version", "text"), [(110022, "version 11"), (90624, "version 9.6")])
