@@ -3,6 +3,7 @@ PYTHON ?= python3
 COLLECTION := build/collections/ansible_collections/mlops/mlflow
 # The folder of the embedded stack, as the role embedded chooses it where nothing is said.
 export EMBEDDED_HOME ?= $(if $(filter 0,$(shell id -u)),/var/lib/mlops-mlflow,$(HOME)/.local/share/mlops-mlflow)
+export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 .PHONY: help setup up down destroy env lock build lint unit contract sanity integration molecule test-quick test test-all bench clean
