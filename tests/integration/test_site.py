@@ -172,7 +172,22 @@ def test_a_taken_port_is_named(site: Deployment, first: list[TaskResult]) -> Non
         taken.listen()
         failed = [result.message for result in site.play("site") if result.failed]
     assert any("postgresql_port: something else listens on port 27101" in message for message in failed), failed
-    assert changed(site.up()) != []
+    site.up()
+    assert answers(site.first_port, "/api/2.0/mlflow/experiments/search?max_results=1")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="NOT RUN: only root can leave a file of another user")
+def test_a_socket_of_another_user_is_named(site: Deployment, first: list[TaskResult]) -> None:
+    site.stop()
+    path = Path(f"/tmp/seaweedfs-master-grpc-{site.first_port + 4}.sock")
+    assert not path.exists()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    failed = [result.message for result in site.play("site") if result.failed]
+    path.unlink()
+    assert any(f"artifact_store_port: {path} belongs to root" in message for message in failed), failed
+    site.up()
+    assert answers(site.first_port + 2, "/healthz")
 
 
 def test_too_many_sessions_are_refused(site: Deployment, first: list[TaskResult]) -> None:
