@@ -57,8 +57,8 @@ contract: build ## Run the tests of the collection's shape, and of its artifact
 sanity: build ## Run ansible-test sanity on the artifact
 	@python tests/run_sanity.py
 
-integration: setup ## Deploy, and run the modules against real servers
-	@pytest tests/integration
+integration: build ## Deploy with the artifact, and run the modules against real servers
+	@MLFLOW_TEST_COLLECTIONS=build/artifact pytest tests/integration
 
 molecule: setup ## Run the Molecule scenarios
 	@molecule test --all

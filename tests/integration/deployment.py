@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import COLLECTIONS, ROOT, Stack
 
+INVENTORY = COLLECTIONS / "ansible_collections/mlops/mlflow/inventories/embedded/hosts.yml"
 PLAYBOOK = ROOT / ".venv" / "bin" / "ansible-playbook"
 
 
@@ -43,11 +44,12 @@ class Deployment:
         environment = {
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
         }
-        command = [str(PLAYBOOK), f"mlops.mlflow.{playbook}", "-i", str(ROOT / "inventories/embedded/hosts.yml"), "-e", json.dumps(extra), *arguments]
-        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=1200, stdin=subprocess.DEVNULL, check=False)
+        command = [str(PLAYBOOK), f"mlops.mlflow.{playbook}", "-i", str(INVENTORY), "-e", json.dumps(extra), *arguments]
+        # From another folder, and without the checkout's ansible.cfg: as where the collection is installed.
+        done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=1200, stdin=subprocess.DEVNULL, check=False)
         start = done.stdout.find("{")
         assert start >= 0, done.stdout + done.stderr
         report = json.loads(done.stdout[start:])

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
-COLLECTIONS = Path(os.environ.get("MLFLOW_TEST_COLLECTIONS", ROOT / "build" / "collections"))
+COLLECTIONS = ROOT / os.environ.get("MLFLOW_TEST_COLLECTIONS", "build/collections")
 ANSIBLE = ROOT / ".venv" / "bin" / "ansible"
 
 
@@ -87,6 +87,24 @@ class ModuleRunner:
             assert "WARNING" not in done.stderr, done.stderr
         result["_output"] = done.stdout + done.stderr
         return result
+
+    def succeed(self, module: str, /, **args: Any) -> dict[str, Any]:
+        """The result of a run that must not fail."""
+        result = self(module, args)
+        assert not result.get("failed"), result
+        return result
+
+    def fail(self, module: str, /, env: Mapping[str, str] | None = None, check: bool = False, **args: Any) -> str:
+        """The message of a run that must fail: one sentence, and no secret anywhere in the output."""
+        result = self(module, args, check, env)
+        assert result.get("failed") is True, result
+        assert not result.get("changed"), result
+        for secret in (self.stack.tracking_password, self.stack.s3_secret_key, self.stack.pg_password):
+            assert not secret or secret not in result["_output"]
+        message = str(result["msg"])
+        assert "\n" not in message
+        assert len(message) < 700
+        return message
 
 
 @dataclass

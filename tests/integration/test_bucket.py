@@ -6,6 +6,7 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,31 +87,14 @@ def s3(stack: Stack) -> Iterator[S3]:
 
 @pytest.fixture
 def bucket(run: ModuleRunner) -> Run:
-    """Runs the module, and makes sure that it did not fail."""
-
-    def call(**args: Any) -> dict[str, Any]:
-        result = run("mlflow_bucket", args)
-        assert not result.get("failed"), result
-        return result
-
-    return call
+    """Runs the module, which must succeed."""
+    return partial(run.succeed, "mlflow_bucket")
 
 
 @pytest.fixture
-def refused(run: ModuleRunner, stack: Stack) -> Refused:
-    """Runs the module, makes sure that it failed with one sentence, and gives that."""
-
-    def call(env: dict[str, str] | None = None, check: bool = False, **args: Any) -> str:
-        result = run("mlflow_bucket", args, check=check, env=env)
-        assert result.get("failed") is True, result
-        assert not result.get("changed"), result
-        assert stack.s3_secret_key not in result["_output"]
-        message = str(result["msg"])
-        assert "\n" not in message
-        assert len(message) < 700
-        return message
-
-    return call
+def refused(run: ModuleRunner) -> Refused:
+    """Runs the module, which must fail; gives its message."""
+    return partial(run.fail, "mlflow_bucket")
 
 
 def statement(name: str, principal: Any, sid: str = "Read") -> dict[str, Any]:

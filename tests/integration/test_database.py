@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,28 +85,14 @@ def postgres(stack: Stack) -> Iterator[Postgres]:
 
 @pytest.fixture
 def database(run: ModuleRunner) -> Run:
-    """Runs the module, and makes sure that it did not fail."""
-
-    def call(**args: Any) -> dict[str, Any]:
-        result = run(MODULE, args)
-        assert not result.get("failed"), result
-        return result
-
-    return call
+    """Runs the module, which must succeed."""
+    return partial(run.succeed, MODULE)
 
 
 @pytest.fixture
 def failure(run: ModuleRunner) -> Callable[..., str]:
-    """Runs the module, makes sure that it failed, and gives its message."""
-
-    def call(**args: Any) -> str:
-        result = run(MODULE, args, check=args.pop("check", False))
-        assert result.get("failed"), result
-        message = str(result["msg"])
-        assert "\n" not in message
-        return message
-
-    return call
+    """Runs the module, which must fail; gives its message."""
+    return partial(run.fail, MODULE)
 
 
 # State

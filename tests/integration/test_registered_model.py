@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,24 +56,17 @@ def add_versions(server: RestClient, model: str, count: int) -> None:
 @pytest.fixture
 def model(run: ModuleRunner) -> Model:
     """Runs the module, which must succeed."""
-
-    def call(**args: Any) -> dict[str, Any]:
-        result = run(MODULE, args)
-        assert not result.get("failed"), result
-        return result
-
-    return call
+    return partial(run.succeed, MODULE)
 
 
 @pytest.fixture
 def refused(run: ModuleRunner) -> Refused:
     """Runs the module in both modes, which must fail with the same words; gives them."""
 
-    def call(env: dict[str, str] | None = None, **args: Any) -> str:
-        messages = [(result.get("failed"), result["msg"]) for result in (run(MODULE, args, check, env) for check in (True, False))]
-        assert messages[0] == messages[1]
-        assert messages[0][0], messages
-        return str(messages[0][1])
+    def call(**args: Any) -> str:
+        message = run.fail(MODULE, **args)
+        assert run.fail(MODULE, check=True, **args) == message
+        return message
 
     return call
 
