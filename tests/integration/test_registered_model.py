@@ -85,10 +85,10 @@ def test_twelve_steps(run: ModuleRunner, stack: Stack, name: str) -> None:
 
 @pytest.mark.parametrize("odd", NAMES)
 def test_names(model: Model, odd: str) -> None:
-    assert model(name=odd, tags={odd: odd})["changed"]
-    again = model(name=odd, tags={odd: odd})
+    assert model(name=odd, tags={"имя 模型/a.b: c-d": odd})["changed"]
+    again = model(name=odd, tags={"имя 模型/a.b: c-d": odd})
     assert not again["changed"]
-    assert (again["registered_model"]["name"], again["registered_model"]["tags"]) == (odd, {odd: odd})
+    assert (again["registered_model"]["name"], again["registered_model"]["tags"]) == (odd, {"имя 模型/a.b: c-d": odd})
     assert model(name=odd, state="absent")["changed"]
 
 
@@ -178,7 +178,7 @@ def test_an_address_where_nothing_listens(refused: Refused) -> None:
 
 
 def test_a_wrong_password(run: ModuleRunner) -> None:
-    result = run(MODULE, {"name": "n", "tracking_password": "not the password"})
+    result = run(MODULE, {"name": "n"}, env={"MLFLOW_TRACKING_PASSWORD": "not the password"})
     assert result["failed"]
     assert "refused the credentials (401); check tracking_username and tracking_password" in result["msg"]
     assert "not the password" not in result["_output"]

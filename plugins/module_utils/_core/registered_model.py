@@ -5,6 +5,7 @@
 """What a registered model must become: options in, state out. No I/O."""
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -58,6 +59,9 @@ def _check_name(option: str, name: str) -> None:
 def _check_tag(key: str, value: Any) -> None:
     if not key or len(key) > MAX_TAG_KEY:
         raise InvalidOption("tags", key[:20], f"is a key of {len(key)} characters", f"use 1 to {MAX_TAG_KEY}")
+    # validate_param_and_metric_name and path_not_unique of mlflow/utils/validation.py.
+    if not re.fullmatch(r"[/\w.\- :]+", key) or posixpath.normpath(key) != key or key.startswith(("..", "/")) or key == ".":
+        raise InvalidOption("tags", key, "is no tag's key to MLflow", "use letters, digits, '_', '-', '.', ':', spaces, and '/' inside, as in a path")
     if isinstance(value, (dict, list)):
         raise InvalidOption("tags", key, "has a value that is a list or a dictionary", "give a string; to_json makes one")
     if value is not None and len(_text(value)) > MAX_TAG_VALUE:
