@@ -68,8 +68,10 @@ class Deployment:
         return results
 
     def stop(self) -> list[TaskResult]:
-        """``stop.yml``: the data stay."""
-        return self.play("stop")
+        """``stop.yml``, which must not fail: the data stay."""
+        results = self.play("stop")
+        assert not [result for result in results if result.failed], results
+        return results
 
     def remove(self) -> list[TaskResult]:
         """``remove.yml``, with the answer yes."""

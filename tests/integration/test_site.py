@@ -15,16 +15,12 @@ from pathlib import Path
 import pytest
 from deployment import Deployment, TaskResult, changed
 
-#: One of the sockets that SeaweedFS makes for the deployment below.
-FOREIGN_SOCKET = "/tmp/seaweedfs-master-grpc-27104.sock"
-
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Deployment]:
     """A deployment of its own, not there yet."""
     deployment = Deployment("site", 27100)
     deployment.remove()
-    Path(FOREIGN_SOCKET).unlink(missing_ok=True)  # of a run that was cut off
     yield deployment
     deployment.remove()
 
@@ -178,22 +174,6 @@ def test_a_taken_port_is_named(site: Deployment, first: list[TaskResult]) -> Non
     assert any("postgresql_port: something else listens on port 27101" in message for message in failed), failed
     site.up()
     assert answers(site.first_port, "/api/2.0/mlflow/experiments/search?max_results=1")
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="NOT RUN: only root can leave a file of another user")
-def test_a_socket_of_another_user_is_named(site: Deployment, first: list[TaskResult]) -> None:
-    site.stop()
-    path = Path(FOREIGN_SOCKET)
-    assert not path.exists()
-    with socket.socket(socket.AF_UNIX) as left:
-        left.bind(FOREIGN_SOCKET)
-    try:
-        failed = [result.message for result in site.play("site") if result.failed]
-    finally:
-        path.unlink()
-    assert any(f"artifact_store_port: {path} belongs to root" in message for message in failed), failed
-    site.up()
-    assert answers(site.first_port + 2, "/healthz")
 
 
 def test_too_many_sessions_are_refused(site: Deployment, first: list[TaskResult]) -> None:
