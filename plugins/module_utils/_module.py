@@ -43,7 +43,7 @@ def fail(module: AnsibleModule, error: Exception) -> NoReturn:
     module.fail_json(msg=str(error))
 
 
-def reconcile(module: AnsibleModule, steps: Sequence[Step]) -> tuple[dict[str, Any], list[State]]:
+def reconcile(module: AnsibleModule, steps: Sequence[Step], warnings: Sequence[str] = ()) -> tuple[dict[str, Any], list[State]]:
     """Bring each step's resource to its desired state, in order.
 
     Returns the result for ``exit_json`` (``changed``, ``actions``, ``diff``) and, a step each, the state that
@@ -52,6 +52,8 @@ def reconcile(module: AnsibleModule, steps: Sequence[Step]) -> tuple[dict[str, A
     plans = [_plan(step) for step in steps]
     if not module.check_mode:
         plans = [_carry_out(step, plan) for step, plan in zip(steps, plans)]
+    for warning in warnings:
+        module.warn(warning)
     touched = [(step, plan) for step, plan in zip(steps, plans) if not plan.is_empty]
     result = {
         "changed": bool(touched),
