@@ -22,6 +22,20 @@ attributes:
     support: full
 """
 
+    INFO = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Reads alone, in check mode as outside it.
+    support: full
+  diff_mode:
+    description: Nothing changes, so there is nothing to show.
+    support: N/A
+  idempotent:
+    description: Changes nothing.
+    support: full
+"""
+
     ACTION_GROUP = r"""
 options: {}
 attributes:

@@ -61,4 +61,9 @@ options:
       - A write that could take effect twice is not sent again; it is looked up first.
     type: int
     default: 3
+  workspace:
+    description:
+      - The workspace to work in, where the server has workspaces enabled. Without it, MLflow takes V(default).
+      - If not given, E(MLFLOW_WORKSPACE) is used.
+    type: str
 """

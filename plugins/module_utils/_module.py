@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -15,7 +16,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ImmutableField, Plan, make_plan
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Conflict, MissingLibrary, ServerError
-from ansible_collections.mlops.mlflow.plugins.module_utils._ports import State, Step
+from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Kind, State, Step
 
 #: How often a step is read and planned anew after another writer, or a cut connection, got in between.
 ATTEMPTS = 4
@@ -41,6 +42,20 @@ def fail(module: AnsibleModule, error: Exception) -> NoReturn:
     if isinstance(error, MissingLibrary):
         module.fail_json(msg=missing_required_lib(error.library), exception=error.reason)
     module.fail_json(msg=str(error))
+
+
+def manage(module: AnsibleModule, kind: Kind, client: Any) -> NoReturn:
+    """Bring the one resource that the module's options name to what they ask for, and end the module."""
+    params, rules = module.params, kind.rules
+    rules.check_options(params)
+    step = Step(rules.LABEL, " ".join(rules.identity(params)), kind.adapter(client, params), partial(rules.desired_state, params))
+    result, (state,) = reconcile(module, [step])
+    module.exit_json(**{rules.LABEL.replace(" ", "_"): {} if params["state"] == "absent" else state}, **result)
+
+
+def inform(module: AnsibleModule, kind: Kind, client: Any) -> NoReturn:
+    """End the module with the resources that its options leave."""
+    module.exit_json(changed=False, **{kind.section: list(kind.adapter.find(client, module.params))})
 
 
 def reconcile(module: AnsibleModule, steps: Sequence[Step], warnings: Sequence[str] = ()) -> tuple[dict[str, Any], list[State]]:
@@ -79,7 +94,7 @@ def _carry_out(step: Step, plan: Plan) -> Plan:
             break
         try:
             step.resource.apply(plan)
-            plan = replace(plan, after=step.resource.read())
+            plan = replace(plan, after=None if plan.action == "delete" else step.resource.read())
             break
         except Conflict:
             if attempt == ATTEMPTS - 1:

@@ -34,6 +34,7 @@ def argument_spec(**own: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "client_key": {"type": "path"},
         "timeout": {"type": "int", "default": 30, "fallback": (env_fallback, ["MLFLOW_HTTP_REQUEST_TIMEOUT"])},
         "retries": {"type": "int", "default": 3},
+        "workspace": {"type": "str", "fallback": (env_fallback, ["MLFLOW_WORKSPACE"])},
         **own,
     }
 
@@ -59,6 +60,7 @@ def client(params: Mapping[str, Any]) -> RestClient:
             client_key=params["client_key"] or None,
             timeout=float(params["timeout"]),
             retries=params["retries"],
+            workspace=params["workspace"] or None,
             proxy=proxy_for(url.scheme, url.hostname or "", os.environ),
         )
     )

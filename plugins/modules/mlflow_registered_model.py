@@ -143,38 +143,20 @@ actions:
   sample: [update registered model banking-risk-classifier aliases.champion]
 """
 
-from functools import partial
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.registered_model import RegisteredModel
-from ansible_collections.mlops.mlflow.plugins.module_utils._core import registered_model as core
-from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Step
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.registered_model import REGISTERED_MODEL
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(
-            name={"type": "str", "required": True},
-            new_name={"type": "str"},
-            state={"type": "str", "choices": ["present", "absent"], "default": "present"},
-            description={"type": "str"},
-            tags={"type": "dict"},
-            purge_tags={"type": "bool", "default": False},
-            aliases={"type": "dict"},
-            purge_aliases={"type": "bool", "default": False},
-            force={"type": "bool", "default": False},
-        ),
+        argument_spec=_tracking.argument_spec(**REGISTERED_MODEL.rules.OPTIONS, new_name={"type": "str"}),
         supports_check_mode=True,
     )
     with _module.errors_as_failures(module):
-        core.check_options(module.params)
-        model = RegisteredModel(_tracking.client(module.params), module.params["name"], module.params["new_name"])
-        step = Step("registered model", module.params["name"], model, partial(core.desired_state, module.params))
-        result, (state,) = _module.reconcile(module, [step])
-        module.exit_json(registered_model=state, **result)
+        _module.manage(module, REGISTERED_MODEL, _tracking.client(module.params))
 
 
 if __name__ == "__main__":

@@ -36,12 +36,15 @@ ROOMS = {
     "_ports": Room(frozenset({"_core"})),
     "_adapters": Room(frozenset({"_adapters", "_errors", "_ports"}), SDKS, does_io=True),
     "_module": Room(frozenset({"_core", "_errors", "_ports"}), frozenset({"ansible.module_utils"})),
+    "_kinds": Room(frozenset({"_adapters", "_core", "_ports"})),
     # A connection's options, and the adapter made of them; os is for the environment that names proxies.
     "_tracking": Room(frozenset({"_adapters", "_core"}), frozenset({"ansible.module_utils", "os"})),
     "_postgresql": Room(frozenset({"_adapters", "_core"}), frozenset({"ansible.module_utils"})),
     "_s3": Room(frozenset({"_adapters", "_core"}), frozenset({"ansible.module_utils"})),
     "modules": Room(
-        frozenset({"_adapters", "_core", "_module", "_ports", "_postgresql", "_s3", "_tracking"}), frozenset({"ansible.module_utils"}), may_try=False
+        frozenset({"_adapters", "_core", "_kinds", "_module", "_ports", "_postgresql", "_s3", "_tracking"}),
+        frozenset({"ansible.module_utils"}),
+        may_try=False,
     ),
     "doc_fragments": Room(),
 }

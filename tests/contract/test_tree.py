@@ -109,7 +109,8 @@ def test_the_fragment_names_the_group() -> None:
 def test_a_module_is_documented(path: Path) -> None:
     texts = constants(path)
     assert texts["DOCUMENTATION"]["module"] == path.stem
-    assert {"mlops.mlflow.attributes", "mlops.mlflow.attributes.action_group"} <= set(texts["DOCUMENTATION"]["extends_documentation_fragment"])
+    attributes = "mlops.mlflow.attributes" + (".info" if path.stem.endswith("_info") else "")
+    assert {attributes, "mlops.mlflow.attributes.action_group"} <= set(texts["DOCUMENTATION"]["extends_documentation_fragment"])
     assert all("sample" in value or "contains" in value for value in texts["RETURN"].values())
 
 
@@ -139,9 +140,9 @@ def tables(path: Path) -> list[str]:
     return [str(node.value if isinstance(node, ast.Constant) else texts[ast.unparse(node)]) for node in given]
 
 
-def test_every_module_has_a_table_of_twelve_steps() -> None:
+def test_every_module_that_writes_has_a_table_of_twelve_steps() -> None:
     declared = {module for path in sorted((ROOT / "tests" / "integration").glob("test_*.py")) for module in tables(path)}
-    assert declared == set(names(MODULES))
+    assert declared == {name for name in names(MODULES) if not name.endswith("_info")}
 
 
 # The tree

@@ -5,16 +5,19 @@
 """Registered models by MLflow's REST API (https://mlflow.org/docs/latest/rest-api.html, ModelRegistryService)."""
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
-from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Conflict, ServerError
+from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ServerError
 from ansible_collections.mlops.mlflow.plugins.module_utils._ports import ABSENT, Change, Plan, State
 
 _API = "/api/2.0/mlflow/registered-models"
 _VERSIONS = "/api/2.0/mlflow/model-versions"
 #: Aliases came with MLflow 2.3.0 (mlflow#7896); before, stages were all there was.
 _ALIASES_SINCE = (2, 3, 0)
+#: The most that a page may hold (SEARCH_REGISTERED_MODEL_MAX_RESULTS_THRESHOLD of mlflow/store/model_registry).
+_PAGE = 1000
 
 
 class RegisteredModel:
@@ -23,11 +26,22 @@ class RegisteredModel:
     immutable: frozenset[str] = frozenset()
     read_only = frozenset({"creation_timestamp", "last_updated_timestamp", "latest_versions"})
 
-    def __init__(self, client: RestClient, name: str, new_name: str | None = None) -> None:
+    def __init__(self, client: RestClient, params: Mapping[str, Any]) -> None:
         self._client = client
-        self._name = name
-        self._new_name = new_name if new_name != name else None
-        self._seen: dict[str, Any] = {}
+        self._name: str = params["name"]
+        new_name = params.get("new_name")
+        self._new_name = new_name if new_name != self._name else None
+
+    @classmethod
+    def find(cls, client: RestClient, where: Mapping[str, Any]) -> Iterator[State]:
+        """The model called ``name``, those that ``filter`` leaves, or all; prompts, which share their table, are none."""
+        if where.get("name"):
+            found = cls(client, where).read()
+            yield from [found] if found else []
+            return
+        query = {"filter": where["filter"]} if where.get("filter") else {}
+        for entry in client.listed(f"{_API}/search", "registered_models", max_results=_PAGE, **query):
+            yield _state(entry)
 
     def read(self) -> State | None:
         """The model's name, description, tags and aliases, its timestamps and the newest version of each stage, or None."""
@@ -40,8 +54,7 @@ class RegisteredModel:
                     "name; choose another new_name, or delete one of them"
                 )
             answer = answer or renamed
-        self._seen = (answer or {}).get("registered_model", {})
-        return self._state() if answer else None
+        return _state(answer["registered_model"]) if answer else None
 
     def check(self, plan: Plan) -> None:
         """Raise Unsupported for aliases on a server without them, ServerError for an alias to a version that is not there."""
@@ -49,7 +62,7 @@ class RegisteredModel:
         if aliases:
             self._client.require(_ALIASES_SINCE, "an alias")
         for change in aliases:
-            if change.after is not ABSENT and not self._has_version(change.after):
+            if change.after is not ABSENT and not self._has_version(plan, change.after):
                 raise ServerError(
                     f"aliases: {change.path[1]!r} cannot name version {change.after} of registered model {self._name!r}, which has no such "
                     "version; register it first"
@@ -58,7 +71,7 @@ class RegisteredModel:
     def apply(self, plan: Plan) -> None:
         """Create, rename, update or delete."""
         if plan.action == "delete":
-            self._client.write("DELETE", f"{_API}/delete", {"name": self._current_name()})
+            self._client.write("DELETE", f"{_API}/delete", {"name": (plan.before or {})["name"]})
         elif plan.action == "create":
             self._create(plan)
         else:
@@ -73,7 +86,7 @@ class RegisteredModel:
             self._set_alias(state["name"], change)
 
     def _update(self, plan: Plan) -> None:
-        name = self._current_name()
+        name: str = (plan.before or {})["name"]
         rename = plan.change_of("name")
         if rename:
             self._client.write("POST", f"{_API}/rename", {"name": name, "new_name": rename.after}, idempotent=False)
@@ -101,27 +114,21 @@ class RegisteredModel:
         else:
             self._client.write("POST", f"{_API}/alias", {"name": name, "alias": alias, "version": change.after})
 
-    def _has_version(self, version: str) -> bool:
-        name = self._seen.get("name")
-        return bool(name and self._client.get_or_none(f"{_VERSIONS}/get", name=name, version=version))
+    def _has_version(self, plan: Plan, version: str) -> bool:
+        return bool(plan.before and self._client.get_or_none(f"{_VERSIONS}/get", name=plan.before["name"], version=version))
 
-    def _current_name(self) -> str:
-        name = self._seen.get("name")
-        if not name:
-            raise Conflict(f"registered model {self._name!r} is not there any more")
-        return str(name)
 
-    def _state(self) -> State:
-        return {
-            "name": self._seen["name"],
-            # Unset and empty fields are left out of every answer.
-            "description": self._seen.get("description", ""),
-            "tags": {tag["key"]: tag.get("value", "") for tag in self._seen.get("tags", [])},
-            "aliases": {alias["alias"]: str(alias["version"]) for alias in self._seen.get("aliases", [])},
-            "creation_timestamp": self._seen.get("creation_timestamp"),
-            "last_updated_timestamp": self._seen.get("last_updated_timestamp"),
-            "latest_versions": [_version(entry) for entry in self._seen.get("latest_versions", [])],
-        }
+def _state(entry: dict[str, Any]) -> State:
+    return {
+        "name": entry["name"],
+        # Unset and empty fields are left out of every answer.
+        "description": entry.get("description", ""),
+        "tags": {tag["key"]: tag.get("value", "") for tag in entry.get("tags", [])},
+        "aliases": {alias["alias"]: str(alias["version"]) for alias in entry.get("aliases", [])},
+        "creation_timestamp": entry.get("creation_timestamp"),
+        "last_updated_timestamp": entry.get("last_updated_timestamp"),
+        "latest_versions": [_version(version) for version in entry.get("latest_versions", [])],
+    }
 
 
 def _version(entry: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
@@ -46,6 +46,7 @@ class Connection:
     client_key: str | None = None
     timeout: float = 30.0
     retries: int = 3
+    workspace: str | None = None
     proxy: str | None = None
 
 
@@ -65,7 +66,7 @@ class RestClient:
 
     def get(self, path: str, /, **query: Any) -> dict[str, Any]:
         """The JSON of ``GET path?query``; ``path`` as in MLflow's REST reference, from ``/api`` on."""
-        return self._json("GET", f"{path}?{urlencode(query)}" if query else path, None, idempotent=True)
+        return self._json("GET", f"{path}?{urlencode(query, doseq=True)}" if query else path, None, idempotent=True)
 
     def get_or_none(self, path: str, /, **query: Any) -> dict[str, Any] | None:
         """Like ``get``; None where the resource does not exist."""
@@ -75,6 +76,18 @@ class RestClient:
             if error.code in _MISSING_CODES:
                 return None
             raise
+
+    def listed(self, path: str, key: str, /, method: str = "GET", **query: Any) -> Iterator[dict[str, Any]]:
+        """The entries under ``key`` of every page of ``path``: ``query`` in the URL, or with POST as the body of a search."""
+        while True:
+            answer = self.get(path, **query) if method == "GET" else self.write(method, path, query)
+            yield from answer.get(key, [])
+            token = answer.get("next_page_token")
+            if not token:
+                return
+            if token == query.get("page_token"):
+                raise Unreachable(f"{self._where(method, path)} gave the same page twice; check what a proxy in front of the server caches")
+            query["page_token"] = token
 
     def write(self, method: str, path: str, body: Mapping[str, Any], idempotent: bool = True) -> dict[str, Any]:
         """Send ``body`` as JSON, as MLflow wants it for POST, PATCH and DELETE alike.
@@ -181,6 +194,8 @@ class RestClient:
 
     def _static_headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "mlops.mlflow"}
+        if self._settings.workspace:
+            headers["X-MLFLOW-WORKSPACE"] = self._settings.workspace
         if self._settings.token:
             headers["Authorization"] = f"Bearer {self._settings.token}"
         elif self._settings.username:
@@ -203,8 +218,13 @@ class RestClient:
             if "Invalid Host header" in text:
                 return NotPermitted(f"{where} does not accept the host name {self._url.netloc!r} (403); add it to the server's --allowed-hosts")
             return NotPermitted(f"{where} is not permitted to these credentials (403): {text}")
-        if code in _CONFLICT_CODES:
+        if code in _CONFLICT_CODES or (code in _MISSING_CODES and method != "GET"):
             return Conflict(f"{where}: {message}")
+        if code == "FEATURE_DISABLED" and self._settings.workspace:
+            return Unsupported(
+                f"workspace: {self._settings.workspace!r} cannot be used, since {self._settings.tracking_uri} has no workspaces; "
+                "leave the option out, or start the server with --enable-workspaces"
+            )
         if message is not None:
             return ApiError(f"{where} failed ({status} {code}): {message}", status, code)
         if status == 404:

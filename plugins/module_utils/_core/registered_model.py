@@ -5,23 +5,31 @@
 """What a registered model must become: options in, state out. No I/O."""
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._core import tags
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, State, purged
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import State, purged
+
+LABEL = "registered model"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "description": {"type": "str"},
+    "tags": {"type": "dict"},
+    "purge_tags": {"type": "bool", "default": False},
+    "aliases": {"type": "dict"},
+    "purge_aliases": {"type": "bool", "default": False},
+    "force": {"type": "bool", "default": False},
+}
 
 #: Marks a prompt, which MLflow keeps among the registered models (mlflow.prompt.constants).
 PROMPT_TAG = "mlflow.prompt.is_prompt"
-#: Tags with this prefix are MLflow's own; purging leaves them alone.
-SYSTEM_TAG_PREFIX = "mlflow."
 
 # Limits: mlflow/utils/validation.py and the columns of mlflow/store/model_registry/dbmodels/models.py, MLflow 3.17.
 MAX_NAME = 256
-MAX_DESCRIPTION = 5000
-MAX_TAG_KEY = 250
 MAX_TAG_VALUE = 5000
 MAX_ALIAS = 255
 
@@ -36,64 +44,34 @@ def check_options(params: Mapping[str, Any]) -> None:
     """
     for option in ("name", "new_name"):
         if params.get(option) is not None:
-            _check_name(option, params[option])
-    description = params.get("description")
-    if description is not None and len(description) > MAX_DESCRIPTION:
-        raise InvalidOption("description", description[:20] + "…", f"has {len(description)} characters", f"MLflow stores at most {MAX_DESCRIPTION}")
-    for key, value in (params.get("tags") or {}).items():
-        _check_tag(key, value)
+            check_name(option, params[option])
+    tags.check_description("description", params.get("description"))
+    tags.check_tags("tags", params.get("tags"), MAX_TAG_VALUE)
     for alias, version in (params.get("aliases") or {}).items():
-        _check_alias(alias, version)
+        check_alias("aliases", alias)
+        if version is not None and not re.fullmatch(r"[1-9]\d*", tags.text(version)):
+            raise InvalidOption("aliases", f"{alias}: {version}", "does not name a version", "give the version's number")
 
 
-def _check_name(option: str, name: str) -> None:
-    if not name.strip():
-        raise InvalidOption(option, name, "is empty", "give the model a name")
+def check_name(option: str, name: str) -> None:
+    """Raise InvalidOption for what cannot be the name of a registered model or a prompt."""
+    tags.check_length(option, name, MAX_NAME, "model")
     for character in "/:":
         if character in name:
             raise InvalidOption(option, name, f"contains {character!r}", "MLflow takes names without '/' and ':'")
-    if len(name) > MAX_NAME:
-        raise InvalidOption(option, name[:20] + "…", f"has {len(name)} characters", f"MLflow stores at most {MAX_NAME}")
 
 
-def _check_tag(key: str, value: Any) -> None:
-    if not key or len(key) > MAX_TAG_KEY:
-        raise InvalidOption("tags", key[:20], f"is a key of {len(key)} characters", f"use 1 to {MAX_TAG_KEY}")
-    # validate_param_and_metric_name and path_not_unique of mlflow/utils/validation.py.
-    if not re.fullmatch(r"[/\w.\- :]+", key) or posixpath.normpath(key) != key or key.startswith(("..", "/")) or key == ".":
-        raise InvalidOption("tags", key, "is no tag's key to MLflow", "use letters, digits, '_', '-', '.', ':', spaces, and '/' inside, as in a path")
-    if isinstance(value, (dict, list)):
-        raise InvalidOption("tags", key, "has a value that is a list or a dictionary", "give a string; to_json makes one")
-    if value is not None and len(_text(value)) > MAX_TAG_VALUE:
-        raise InvalidOption("tags", key, f"has a value of {len(_text(value))} characters", f"MLflow stores at most {MAX_TAG_VALUE}")
-
-
-def _check_alias(alias: str, version: Any) -> None:
+def check_alias(option: str, alias: str) -> None:
+    """Raise InvalidOption for what cannot be an alias of a version."""
     if alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias):
-        raise InvalidOption("aliases", alias, "is reserved by MLflow", "use a name other than 'latest' and 'v' with digits")
+        raise InvalidOption(option, alias, "is reserved by MLflow", "use a name other than 'latest' and 'v' with digits")
     if not re.fullmatch(rf"[\w-]{{1,{MAX_ALIAS}}}", alias):
-        raise InvalidOption("aliases", alias, "is not an alias", f"use 1 to {MAX_ALIAS} letters, digits, '_' and '-'")
-    if version is not None and not re.fullmatch(r"[1-9]\d*", _text(version)):
-        raise InvalidOption("aliases", f"{alias}: {version}", "does not name a version", "give the version's number")
+        raise InvalidOption(option, alias, "is not an alias", f"use 1 to {MAX_ALIAS} letters, digits, '_' and '-'")
 
 
-def _text(value: Any) -> str:
-    """A YAML scalar as MLflow stores it: a string.
-
-    >>> _text(True), _text(3), _text("3")
-    ('true', '3', '3')
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _entries(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: ABSENT if value is None else _text(value) for key, value in given.items()}
-
-
-def _is_system_tag(key: str) -> bool:
-    return key.startswith(SYSTEM_TAG_PREFIX)
+def identity(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The model's name."""
+    return (entry["name"],)
 
 
 def desired_state(params: Mapping[str, Any], current: State | None) -> State | None:
@@ -123,8 +101,22 @@ def desired_state(params: Mapping[str, Any], current: State | None) -> State | N
         desired.update({"description": "", "tags": {}, "aliases": {}})
     if params.get("description") is not None:
         desired["description"] = params["description"]
-    for field, purge, keep in (("tags", "purge_tags", _is_system_tag), ("aliases", "purge_aliases", lambda key: False)):
-        if params.get(field) is not None:
-            wanted = _entries(params[field])
-            desired[field] = purged((current or {}).get(field, {}), wanted, keep) if params.get(purge) else wanted
-    return desired
+    if params.get("aliases") is not None:
+        wanted = tags.entries(params["aliases"])
+        desired["aliases"] = purged((current or {}).get("aliases", {}), wanted) if params.get("purge_aliases") else wanted
+    return {**desired, **tags.desired_tags(params, current)}
+
+
+def declared(state: State) -> dict[str, Any] | None:
+    """The entry of an export; aliases name versions by their numbers.
+
+    >>> declared({"name": "iris", "description": "", "tags": {"team": "a", "mlflow.x": "y"}, "aliases": {"champion": "3"}})
+    {'name': 'iris', 'tags': {'team': 'a'}, 'aliases': {'champion': 3}}
+    """
+    aliases = {alias: int(version) for alias, version in sorted(state["aliases"].items())}
+    return tags.declared({"name": state["name"], "description": state["description"], "tags": tags.own_tags(state), "aliases": aliases})
+
+
+def kept(state: State) -> bool:
+    """No model is MLflow's own."""
+    return False

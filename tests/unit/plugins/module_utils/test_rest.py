@@ -253,7 +253,7 @@ def test_the_port_is_that_of_the_scheme(talk: Talk, monkeypatch: pytest.MonkeyPa
         (error(409, "RESOURCE_CONFLICT"), Conflict, "because"),
         (error(409, "ABORTED"), Conflict, "because"),
         (error(400, "INVALID_PARAMETER_VALUE"), ApiError, r"failed \(400 INVALID_PARAMETER_VALUE\): because"),
-        (error(404, "RESOURCE_DOES_NOT_EXIST"), ApiError, r"failed \(404 RESOURCE_DOES_NOT_EXIST\): because"),
+        (error(404, "RESOURCE_DOES_NOT_EXIST"), Conflict, "because"),
         (reply(400, {"detail": "not MLflow's"}), Unreachable, "answered 400 with application/json"),
     ],
 )
@@ -262,6 +262,39 @@ def test_each_answer_has_one_meaning(talk: Talk, answer: Answer, kind: type[Exce
     with pytest.raises(kind, match=rf"POST http://127.0.0.1:\d+/x.*{message}"):
         client.write("POST", "/x", {})
     assert len(server.requests) == 1
+
+
+def test_a_workspace_where_there_are_none(talk: Talk) -> None:
+    client, server = talk(error(500, "FEATURE_DISABLED"), workspace="team-a")
+    with pytest.raises(Unsupported, match="workspace: 'team-a' cannot be used, since .* has no workspaces; .*--enable-workspaces"):
+        client.get("/x")
+    assert server.requests[0].headers["x-mlflow-workspace"] == "team-a"
+
+
+def test_a_reading_of_what_is_not_there(talk: Talk) -> None:
+    client, _server = talk(error(404, "RESOURCE_DOES_NOT_EXIST"))
+    assert client.get_or_none("/x") is None
+    with pytest.raises(ApiError, match=r"failed \(404 RESOURCE_DOES_NOT_EXIST\): because"):
+        client.get("/x")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_listing_reads_every_page(talk: Talk, method: str) -> None:
+    first = reply(200, {"things": [{"n": 1}, {"n": 2}], "next_page_token": "a b"})
+    client, server = talk(first, reply(200, {"next_page_token": "c"}), reply(200, {}))
+    assert list(client.listed("/x", "things", method, max_results=2)) == [{"n": 1}, {"n": 2}]
+    if method == "GET":
+        assert [request.target for request in server.requests] == [f"/x?max_results=2{more}" for more in ("", "&page_token=a+b", "&page_token=c")]
+    else:
+        tokens = ({}, {"page_token": "a b"}, {"page_token": "c"})
+        assert [request.body for request in server.requests] == [{"max_results": 2, **token} for token in tokens]
+
+
+def test_a_listing_that_turns_in_a_circle_ends(talk: Talk) -> None:
+    client, server = talk(reply(200, {"things": [{}], "next_page_token": "again"}))
+    with pytest.raises(Unreachable, match="gave the same page twice"):
+        list(client.listed("/x", "things"))
+    assert len(server.requests) == 2
 
 
 def test_an_error_keeps_its_status_and_code(talk: Talk) -> None:

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""What an experiment must become: options in, state out. No I/O."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._core import tags
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import State
+
+LABEL = "experiment"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "artifact_location": {"type": "str"},
+    "tags": {"type": "dict"},
+    "purge_tags": {"type": "bool", "default": False},
+}
+
+# Limits: mlflow/utils/validation.py, MLflow 3.17.
+MAX_NAME = 500
+MAX_TAG_VALUE = 5000
+MAX_LOCATION = 2048
+
+
+def check_options(params: Mapping[str, Any]) -> None:
+    """Raise InvalidOption for a value that MLflow would refuse, or would accept and then fail on."""
+    for option in ("name", "new_name"):
+        if params.get(option) is not None:
+            tags.check_length(option, params[option], MAX_NAME, "experiment")
+    location = params.get("artifact_location")
+    if location is not None and len(location) > MAX_LOCATION:
+        raise InvalidOption("artifact_location", location[:20] + "…", f"has {len(location)} characters", f"MLflow takes at most {MAX_LOCATION}")
+    if location is not None and any(mark in location for mark in "?#"):
+        raise InvalidOption("artifact_location", location, "holds a '?' or a '#'", "MLflow takes a location without a query and a fragment")
+    tags.check_tags("tags", params.get("tags"), MAX_TAG_VALUE)
+
+
+def identity(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The experiment's name."""
+    return (entry["name"],)
+
+
+def desired_state(params: Mapping[str, Any], current: State | None) -> State | None:
+    """The state that ``params`` ask for, given the experiment as it is; a deleted one is restored rather than made again.
+
+    >>> desired_state({"name": "a", "state": "present"}, {"name": "a", "lifecycle_stage": "deleted"})
+    {'name': 'a', 'lifecycle_stage': 'active'}
+    >>> desired_state({"name": "a", "state": "absent"}, {"name": "a", "lifecycle_stage": "deleted"})
+    {}
+    """
+    if params["state"] == "absent":
+        return {} if is_deleted(current) else None
+    desired: State = {"name": params.get("new_name") or params["name"], "lifecycle_stage": "active"}
+    if params.get("artifact_location") is not None:
+        desired["artifact_location"] = params["artifact_location"]
+    if current is not None and is_deleted(current) and desired["name"] != current["name"]:
+        raise Refused(f"experiment {current['name']!r} is deleted, and MLflow renames none that is; restore it first, by leaving new_name out")
+    return {**desired, **tags.desired_tags(params, current)}
+
+
+def is_deleted(state: State | None) -> bool:
+    """Whether the experiment is there, and deleted: MLflow keeps it, and its name, until ``mlflow gc`` removes it."""
+    return (state or {}).get("lifecycle_stage") == "deleted"
+
+
+def declared(state: State) -> dict[str, Any] | None:
+    """The entry of an export. A location that MLflow made of the experiment's number is left out, since another server makes its own.
+
+    >>> declared({"name": "a", "experiment_id": "7", "artifact_location": "mlflow-artifacts:/7", "lifecycle_stage": "active", "tags": {}})
+    {'name': 'a'}
+    >>> declared({"name": "a", "experiment_id": "7", "artifact_location": "s3://b/a", "lifecycle_stage": "active", "tags": {}})
+    {'name': 'a', 'artifact_location': 's3://b/a'}
+    """
+    if is_deleted(state):
+        return None
+    location = state["artifact_location"]
+    own = None if location.endswith(f"/{state['experiment_id']}") else location
+    return tags.declared({"name": state["name"], "artifact_location": own, "tags": tags.own_tags(state)})
+
+
+def kept(state: State) -> bool:
+    """The experiment that MLflow makes at its first start, and what is deleted already."""
+    return state["experiment_id"] == "0" or is_deleted(state)

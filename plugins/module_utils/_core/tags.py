@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""Tags, descriptions and names as MLflow takes them: the same rules for every kind of resource. No I/O."""
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, State, purged
+
+#: Tags with this prefix are MLflow's own; purging and exporting leave them alone.
+SYSTEM_TAG_PREFIX = "mlflow."
+
+# Limits: mlflow/utils/validation.py and the columns of mlflow/store/*/dbmodels/models.py, MLflow 3.17.
+MAX_TAG_KEY = 250
+MAX_DESCRIPTION = 5000
+
+
+def text(value: Any) -> str:
+    """A YAML scalar as MLflow stores it: a string.
+
+    >>> text(True), text(3), text("3")
+    ('true', '3', '3')
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def check_tags(option: str, tags: Mapping[str, Any] | None, longest: int) -> None:
+    """Raise InvalidOption, naming ``option``, for a key or a value that MLflow would refuse; ``longest`` is in characters, of a value."""
+    for key, value in (tags or {}).items():
+        _check_tag(option, key, value, longest)
+
+
+def _check_tag(option: str, key: str, value: Any, longest: int) -> None:
+    if not key or len(key) > MAX_TAG_KEY:
+        raise InvalidOption(option, key[:20], f"is a key of {len(key)} characters", f"use 1 to {MAX_TAG_KEY}")
+    # validate_param_and_metric_name and path_not_unique of mlflow/utils/validation.py.
+    if not re.fullmatch(r"[/\w.\- :]+", key) or posixpath.normpath(key) != key or key.startswith(("..", "/")) or key == ".":
+        raise InvalidOption(option, key, "is no tag's key to MLflow", "use letters, digits, '_', '-', '.', ':', spaces, and '/' inside, as in a path")
+    if isinstance(value, (dict, list)):
+        raise InvalidOption(option, key, "has a value that is a list or a dictionary", "give a string; to_json makes one")
+    if value is not None and len(text(value)) > longest:
+        raise InvalidOption(option, key, f"has a value of {len(text(value))} characters", f"MLflow stores at most {longest}")
+
+
+def check_description(option: str, description: str | None) -> None:
+    """Raise InvalidOption for a description that does not fit its column."""
+    if description is not None and len(description) > MAX_DESCRIPTION:
+        raise InvalidOption(option, description[:20] + "…", f"has {len(description)} characters", f"MLflow stores at most {MAX_DESCRIPTION}")
+
+
+def check_length(option: str, value: str, longest: int, thing: str) -> None:
+    """Raise InvalidOption for a name that is blank or longer than ``longest`` characters; ``thing`` is what it names."""
+    if not value.strip():
+        raise InvalidOption(option, value, "is empty", f"give the {thing} a name")
+    if len(value) > longest:
+        raise InvalidOption(option, value[:20] + "…", f"has {len(value)} characters", f"MLflow stores at most {longest}")
+
+
+def entries(given: Mapping[str, Any]) -> State:
+    """``given`` as part of a desired state: values as MLflow stores them, null as ABSENT.
+
+    >>> entries({"tier": 1, "old": None})
+    {'tier': '1', 'old': ABSENT}
+    """
+    return {key: ABSENT if value is None else text(value) for key, value in given.items()}
+
+
+def desired_tags(params: Mapping[str, Any], current: State | None) -> State:
+    """What ``tags`` and ``purge_tags`` ask for, as part of a desired state; MLflow's own tags are never purged.
+
+    >>> desired_tags({"tags": {"a": 1}, "purge_tags": True}, {"tags": {"b": "2", "mlflow.note": "n"}})
+    {'tags': {'a': '1', 'b': ABSENT}}
+    >>> desired_tags({"tags": None}, None)
+    {}
+    """
+    if params.get("tags") is None:
+        return {}
+    wanted = entries(params["tags"])
+    return {"tags": purged((current or {}).get("tags", {}), wanted, is_system_tag) if params.get("purge_tags") else wanted}
+
+
+def is_system_tag(key: str) -> bool:
+    """Whether MLflow itself sets the tag."""
+    return key.startswith(SYSTEM_TAG_PREFIX)
+
+
+def own_tags(state: State) -> dict[str, str]:
+    """The tags of ``state`` that people set, in alphabetical order, as an export declares them."""
+    return {key: value for key, value in sorted(state.get("tags", {}).items()) if not is_system_tag(key)}
+
+
+def declared(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """``entry`` of an export without what is empty, which a declaration leaves out.
+
+    >>> declared({"name": "iris", "description": "", "tags": {}, "is_admin": False})
+    {'name': 'iris', 'is_admin': False}
+    """
+    return {key: value for key, value in entry.items() if value is not None and value not in ("", {}, [])}

@@ -1,0 +1,13 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""Registered models, for the single modules and for mlflow_resources."""
+from __future__ import annotations
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.registered_model import RegisteredModel
+from ansible_collections.mlops.mlflow.plugins.module_utils._core import registered_model
+from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Kind
+
+#: An alias names a version, which another entry may have to make first.
+REGISTERED_MODEL = Kind("registered_models", registered_model, RegisteredModel, late=frozenset({"aliases"}))
