@@ -29,6 +29,18 @@ class Conflict(ServerError):
     """
 
 
+class Missing(ServerError):
+    """What a plan builds on is not there: a resource of ``section`` whose identity begins with ``identity``.
+
+    A run that makes such a resource first may go on.
+    """
+
+    def __init__(self, message: str, section: str, identity: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.section = section
+        self.identity = identity
+
+
 class ApiError(ServerError):
     """The server understood the request and answered with an error.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
@@ -27,14 +27,8 @@ def errors_as_failures(module: AnsibleModule) -> Iterator[None]:
     """Turn every foreseen error into one ``fail_json`` with a message that says what to do."""
     try:
         yield
-    except (InvalidOption, Refused, ServerError) as error:
+    except (ImmutableField, InvalidOption, Refused, ServerError) as error:
         fail(module, error)
-    except ImmutableField as error:
-        option = ".".join(error.change.path)
-        module.fail_json(
-            msg=f"{option}: cannot be changed from {error.change.before!r} to {error.change.after!r} once it exists; "
-            "leave the option out, or remove the resource and create it again"
-        )
 
 
 def fail(module: AnsibleModule, error: Exception) -> NoReturn:
@@ -64,21 +58,22 @@ def reconcile(module: AnsibleModule, steps: Sequence[Step], warnings: Sequence[s
     Returns the result for ``exit_json`` (``changed``, ``actions``, ``diff``) and, a step each, the state that
     the resource has now, or would have outside check mode; ``{}`` where it does not exist.
     """
-    plans = [_plan(step) for step in steps]
+    plans = [plan_step(step) for step in steps]
     if not module.check_mode:
-        plans = [_carry_out(step, plan) for step, plan in zip(steps, plans)]
+        plans = [_carried_out(step, plan) for step, plan in zip(steps, plans)]
     for warning in warnings:
         module.warn(warning)
     touched = [(step, plan) for step, plan in zip(steps, plans) if not plan.is_empty]
     result = {
         "changed": bool(touched),
-        "actions": [line for step, plan in touched for line in _actions(step, plan)],
+        "actions": [line for step, plan in touched for line in plan.lines(step.kind, step.name)],
         "diff": [_diff(step, plan) for step, plan in touched],
     }
     return result, [plan.after or {} for plan in plans]
 
 
-def _plan(step: Step) -> Plan:
+def plan_step(step: Step) -> Plan:
+    """The plan for the resource as it is now, which the server can carry out."""
     current = step.resource.read()
     plan = make_plan(current, step.desired(current), step.resource.immutable)
     if not plan.is_empty:
@@ -86,29 +81,25 @@ def _plan(step: Step) -> Plan:
     return plan
 
 
-def _carry_out(step: Step, plan: Plan) -> Plan:
-    """Apply the plan, again from a fresh reading after each conflict. Returns the first plan with the last ``after``."""
-    first = plan
-    for attempt in range(ATTEMPTS):
-        if plan.is_empty:
-            break
+def carry_out(step: Step, plan: Plan, part: Callable[[Plan], Plan] = lambda plan: plan) -> Plan:
+    """Apply ``part`` of the plan, again from a fresh reading after each conflict. Returns what was applied last."""
+    doing, attempt = part(plan), 0
+    while not doing.is_empty:
         try:
-            step.resource.apply(plan)
-            plan = replace(plan, after=None if plan.action == "delete" else step.resource.read())
+            step.resource.apply(doing)
             break
         except Conflict:
-            if attempt == ATTEMPTS - 1:
+            attempt += 1
+            if attempt == ATTEMPTS:
                 raise
-            plan = _plan(step)
-    return replace(first, after=plan.after)
+            doing = part(plan_step(step))
+    return doing
 
 
-def _actions(step: Step, plan: Plan) -> Iterator[str]:
-    if plan.action != "update":
-        yield f"{plan.action} {step.kind} {step.name}"
-        return
-    for change in plan.changes:
-        yield f"update {step.kind} {step.name} {'.'.join(change.path)}"
+def _carried_out(step: Step, plan: Plan) -> Plan:
+    """The plan, applied, with the state that the resource has then as ``after``."""
+    done = carry_out(step, plan)
+    return replace(plan, after=done.after if done.is_empty or done.action == "delete" else step.resource.read())
 
 
 def _diff(step: Step, plan: Plan) -> dict[str, Any]:

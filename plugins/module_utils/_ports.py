@@ -26,7 +26,10 @@ class Resource(Protocol):
         """The resource as it is, or None. Never writes. Raises ServerError."""
 
     def check(self, plan: Plan) -> None:
-        """Raise ServerError if the server, as it is, cannot carry out ``plan``. Never writes; runs in check mode too."""
+        """Raise ServerError if the server, as it is, cannot carry out ``plan``. Never writes; runs in check mode too.
+
+        Missing is for what another resource of the same run may bring.
+        """
 
     def apply(self, plan: Plan) -> None:
         """Carry out the plan. Raises Conflict where reading and planning again may help, else ServerError.
@@ -88,10 +91,14 @@ class Kind:
     """A kind of resource: what the single module, its info module and mlflow_resources need to know of it.
 
     ``section`` is its list in a declaration and in an info module's result. ``late`` are the top-level keys of the state
-    that name resources of other kinds, so that they are written once those are there.
+    that name resources of other kinds, so that they are written once those are there. ``unlisted`` are the options that a listing
+    cannot be compared with: an entry that gives one is read by itself. Where a kind ``repeats``, several
+    resources may have one identity, and are told apart by their order.
     """
 
     section: str
     rules: Rules
     adapter: type[Adapter]
     late: frozenset[str] = frozenset()
+    unlisted: frozenset[str] = frozenset()
+    repeats: bool = False

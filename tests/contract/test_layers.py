@@ -42,11 +42,14 @@ ROOMS = {
     "_postgresql": Room(frozenset({"_adapters", "_core"}), frozenset({"ansible.module_utils"})),
     "_s3": Room(frozenset({"_adapters", "_core"}), frozenset({"ansible.module_utils"})),
     "modules": Room(
-        frozenset({"_adapters", "_core", "_kinds", "_module", "_ports", "_postgresql", "_s3", "_tracking"}),
+        frozenset({"_adapters", "_core", "_kinds", "_module", "_ports", "_postgresql", "_resources", "_s3", "_tracking"}),
         frozenset({"ansible.module_utils"}),
         may_try=False,
     ),
-    "doc_fragments": Room(),
+    # The kinds that mlflow_resources knows, and what the modules of those say of their options.
+    "_resources": Room(frozenset({"_adapters", "_core", "_errors", "_kinds", "_module", "_ports"}), frozenset({"ansible.module_utils"})),
+    "action": Room(frozenset({"_resources"}), frozenset({"ansible.errors", "ansible.plugins.action", "yaml"}), does_io=True),
+    "doc_fragments": Room(frozenset({"_resources", "modules"}), frozenset({"yaml"})),
 }
 
 

@@ -55,11 +55,13 @@ def desired_state(params: Mapping[str, Any], current: State | None) -> State | N
     """
     if params["state"] == "absent":
         return {} if is_deleted(current) else None
-    desired: State = {"name": params.get("new_name") or params["name"], "lifecycle_stage": "active"}
+    desired: State = {"name": params.get("new_name") or params["name"]}
     if params.get("artifact_location") is not None:
         desired["artifact_location"] = params["artifact_location"]
-    if current is not None and is_deleted(current) and desired["name"] != current["name"]:
-        raise Refused(f"experiment {current['name']!r} is deleted, and MLflow renames none that is; restore it first, by leaving new_name out")
+    if current is not None and is_deleted(current):
+        desired["lifecycle_stage"] = "active"
+        if desired["name"] != current["name"]:
+            raise Refused(f"experiment {current['name']!r} is deleted, and MLflow renames none that is; restore it first, by leaving new_name out")
     return {**desired, **tags.desired_tags(params, current)}
 
 

@@ -11,7 +11,7 @@ and a key set to ``ABSENT`` must not exist.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -64,13 +64,39 @@ class Plan:
         """The change of the top-level leaf ``key``, or None if it stays as it is."""
         return next((change for change in self.changes if change.path == (key,)), None)
 
+    def lines(self, kind: str, name: str) -> Iterator[str]:
+        """What is done, a line each, to the resource called ``name``."""
+        if self.action in ("create", "delete"):
+            yield f"{self.action} {kind} {name}"
+        for change in self.changes if self.action == "update" else ():
+            yield f"update {kind} {name} {'.'.join(change.path)}"
+
+    def without(self, keys: frozenset[str]) -> Plan:
+        """The plan less what it does below the top-level ``keys``; a deletion stays whole."""
+        if self.action in ("none", "delete"):
+            return self
+        return self._part(self.action, self.before, tuple(change for change in self.changes if change.path[0] not in keys))
+
+    def only(self, keys: frozenset[str]) -> Plan:
+        """What is left to do below the top-level ``keys`` once the plan ``without`` them is carried out."""
+        if self.action in ("none", "delete"):
+            return Plan("none", self.after, self.after)
+        return self._part("update", self.without(keys).after, tuple(change for change in self.changes if change.path[0] in keys))
+
+    def _part(self, action: str, before: State | None, changes: tuple[Change, ...]) -> Plan:
+        empty: State = {key: {} for key, value in (self.after or {}).items() if isinstance(value, dict)}
+        after = apply_changes(empty if before is None else before, changes)
+        return Plan("none" if action == "update" and not changes else action, before, after, changes)
+
 
 class ImmutableField(ValueError):
     """A field that cannot be changed after creation was asked to change."""
 
     def __init__(self, change: Change) -> None:
-        super().__init__(f"{'.'.join(change.path)} cannot change from {change.before!r} to {change.after!r}")
-        self.change = change
+        super().__init__(
+            f"{'.'.join(change.path)}: cannot be changed from {change.before!r} to {change.after!r} once it exists; "
+            "leave the option out, or remove the resource and create it again"
+        )
 
 
 def make_plan(current: State | None, desired: State | None, immutable: Iterable[str] = ()) -> Plan:
@@ -93,7 +119,7 @@ def make_plan(current: State | None, desired: State | None, immutable: Iterable[
     >>> make_plan({"encoding": "UTF8"}, {"encoding": "LATIN1"}, immutable=["encoding"])
     Traceback (most recent call last):
     ...
-    ansible_collections...ImmutableField: encoding cannot change from 'UTF8' to 'LATIN1'
+    ansible_collections...ImmutableField: encoding: cannot be changed from 'UTF8' to 'LATIN1' once it exists; ...
     """
     if desired is None:
         return Plan("none" if current is None else "delete", current, None)

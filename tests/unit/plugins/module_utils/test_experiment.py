@@ -44,12 +44,12 @@ def iris(**more: Any) -> State:
 
 
 def test_what_is_not_given_is_left_alone() -> None:
-    assert wanted(iris(tags={"a": "1"})) == {"name": "iris", "lifecycle_stage": "active"}
+    assert wanted(iris(tags={"a": "1"})) == {"name": "iris"}
 
 
 def test_purging_keeps_what_is_mlflows_own() -> None:
     found = iris(tags={"a": "1", "mlflow.note.content": "n"})
-    assert wanted(found, tags={"b": 2}, purge_tags=True) == {"name": "iris", "lifecycle_stage": "active", "tags": {"b": "2", "a": ABSENT}}
+    assert wanted(found, tags={"b": 2}, purge_tags=True) == {"name": "iris", "tags": {"b": "2", "a": ABSENT}}
 
 
 def test_absence() -> None:

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, Change, ImmutableField, State, apply_changes, make_plan, purged
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import (
+    ABSENT,
+    Change,
+    ImmutableField,
+    Plan,
+    State,
+    apply_changes,
+    make_plan,
+    purged,
+)
 
 # Which keys hold a dictionary is the resource's own shape: the same in what is there and in what is wanted.
 KEYS = ("name", "description", "owner")
@@ -137,3 +146,26 @@ def test_changes_are_found_by_their_key() -> None:
     assert plan.change_of("name") == Change(("name",), "a", "b")
     assert plan.change_of("tags") is None
     assert plan.changes_under("tags") == (Change(("tags", "name"), "x", "y"),)
+
+
+LATE = frozenset({"aliases", "owner"})
+
+
+@given(CURRENT, DESIRED)
+def test_the_two_parts_of_a_plan_make_the_whole(current: State | None, desired: State | None) -> None:
+    plan = make_plan(current, desired)
+    first, second = plan.without(LATE), plan.only(LATE)
+    assert first.changes_under("aliases") == first.changes_under("owner") == ()
+    assert {change.path[0] for change in second.changes} <= LATE
+    assert sorted([*first.changes, *second.changes], key=str) == sorted(plan.changes, key=str)
+    assert second.action in ("none", "update")
+    assert second.after == plan.after
+    assert second.is_empty or second.before == first.after
+
+
+def test_the_lines_of_a_plan() -> None:
+    change = Change(("tags", "a"), "1", "2")
+    assert list(Plan("update", {}, {}, (change,)).lines("thing", "x")) == ["update thing x tags.a"]
+    assert list(Plan("create", None, {}, (change,)).lines("thing", "x")) == ["create thing x"]
+    assert list(Plan("delete", {}, None).lines("thing", "x")) == ["delete thing x"]
+    assert list(Plan("none", {}, {}).lines("thing", "x")) == []

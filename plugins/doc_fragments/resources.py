@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lists of a declaration, made of the documentation of the modules whose options their entries take."""
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._resources import KINDS
+from ansible_collections.mlops.mlflow.plugins.modules import (
+    mlflow_experiment,
+    mlflow_registered_model,
+)
+
+_MODULES = (mlflow_experiment, mlflow_registered_model)
+
+
+def _list(section: str, module: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The option ``section``: a list of what ``module`` takes. What its words say of its own options they say of an entry's."""
+    names = "|".join(sorted(options, key=len, reverse=True))
+    text = re.sub(rf"O\((?=(?:{names})\b)", f"O({section}[].", yaml.safe_dump(options, sort_keys=False, width=10**6, allow_unicode=True))
+    return {
+        "description": [f"What the M(mlops.mlflow.{module}) module takes, apart from the connection, an entry each."],
+        "type": "list",
+        "elements": "dict",
+        "suboptions": yaml.safe_load(text),
+    }
+
+
+def _lists() -> dict[str, Any]:
+    found = {}
+    documented = {texts["module"]: texts["options"] for texts in (yaml.safe_load(module.DOCUMENTATION) for module in _MODULES)}
+    for section, kind in KINDS.items():
+        module = f"mlflow_{kind.rules.LABEL.replace(' ', '_')}"
+        options = {name: text for name, text in documented[module].items() if name in kind.rules.OPTIONS}
+        found[section] = _list(section, module, options)
+    return found
+
+
+class ModuleDocFragment:
+    """Fragment C(mlops.mlflow.resources)."""
+
+    DOCUMENTATION = yaml.safe_dump({"options": _lists()}, sort_keys=False, width=10**6, allow_unicode=True)

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""Permissions as MLflow's authentication knows them: what they are for, and how far they go. Of grants and roles alike. No I/O."""
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._core import tags
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
+
+# Types and levels: mlflow/server/auth/permissions.py, MLflow 3.17.
+LEVELS = ("READ", "USE", "EDIT", "MANAGE", "DENY")
+#: Types whose resources have permissions of their own.
+SINGLE_TYPES = (
+    "experiment",
+    "registered_model",
+    "prompt",
+    "scorer",
+    "gateway_secret",
+    "gateway_endpoint",
+    "gateway_model_definition",
+    "mcp_server",
+    "skill",
+)
+#: Types that are permitted all at once.
+WHOLE_TYPES = (
+    "run",
+    "trace",
+    "assessment",
+    "logged_model",
+    "review_queue",
+    "registered_model_version",
+    "prompt_version",
+    "scorer_version",
+    "mcp_server_version",
+)
+#: Not a type of resource, but who may enter a workspace, and who administers it.
+WORKSPACE = "workspace"
+
+EVERY = "*"
+MAX_RESOURCE = 255
+MAX_EXPERIMENT = 500
+
+
+def check(resource_type: str, resource: str, permission: str | None) -> None:
+    """Raise InvalidOption for a permission that MLflow would refuse, or would store and never apply.
+
+    >>> check("registered_model", "team-*", "READ")
+    Traceback (most recent call last):
+    ...
+    ansible_collections...InvalidOption: resource: 'team-*' is a pattern, and MLflow matches none; give one name, or '*' for all
+    """
+    tags.check_length("resource", resource, MAX_EXPERIMENT if resource_type == "experiment" else MAX_RESOURCE, "resource")
+    if resource != EVERY and resource_type not in SINGLE_TYPES:
+        raise InvalidOption("resource", resource, f"cannot be told apart, since a permission of type {resource_type} is for all", "give '*'")
+    # An experiment may be called so.
+    if EVERY in resource and resource != EVERY and resource_type != "experiment":
+        raise InvalidOption("resource", resource, "is a pattern, and MLflow matches none", "give one name, or '*' for all")
+    if resource_type == "scorer" and resource != EVERY and "/" not in resource:
+        raise InvalidOption("resource", resource, "names no scorer", "give EXPERIMENT/SCORER")
+    if resource_type == WORKSPACE and permission not in (None, "USE", "MANAGE"):
+        raise InvalidOption("permission", permission, "is no level of a workspace", "give USE or MANAGE")
+    if resource_type == "skill" and permission == "USE":
+        raise InvalidOption("permission", permission, "is no level of a skill", "give READ, EDIT, MANAGE or DENY")
+
+
+def option(types: tuple[str, ...], levels: tuple[str, ...], required: bool) -> dict[str, dict[str, Any]]:
+    """The options that describe one permission."""
+    return {
+        "resource_type": {"type": "str", "required": True, "choices": [*types]},
+        "resource": {"type": "str", "required": True},
+        "permission": {"type": "str", "required": required, "choices": [*levels]},
+    }

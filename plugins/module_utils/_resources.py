@@ -1,0 +1,248 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""mlflow_resources: every resource of a server at once. List, pair, plan, check, apply in the order that they build on each other."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable, NoReturn, TypeVar, cast
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.pool import Outcome, Pool
+from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._core import declaration
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ImmutableField, Plan, make_plan
+from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Missing, ServerError, Unsupported
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.experiment import EXPERIMENT
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.registered_model import REGISTERED_MODEL
+from ansible_collections.mlops.mlflow.plugins.module_utils._module import carry_out
+from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Kind, State, Step
+
+#: The kinds, in waves: what is in one builds on nothing that is in the same or a later one, aliases apart, which come last.
+WAVES: tuple[tuple[Kind, ...], ...] = (
+    (EXPERIMENT, REGISTERED_MODEL),
+)
+KINDS: dict[str, Kind] = {kind.section: kind for wave in WAVES for kind in wave}
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One resource of the run: what its entry asks for, and the plan for it. A pruned one's entry is its own state."""
+
+    kind: Kind
+    entry: Mapping[str, Any]
+    plan: Plan
+
+    @property
+    def name(self) -> str:
+        """Its identity in words."""
+        return declaration.title(self.kind.rules.identity(self.entry))
+
+    def lines(self) -> Iterator[str]:
+        """What is done to it, a line each."""
+        return self.plan.lines(self.kind.rules.LABEL, self.name)
+
+    def planned(self) -> declaration.Planned:
+        """The same as it is shown."""
+        return declaration.Planned(self.kind.section, self.kind.rules.identity(self.entry), self.plan, self.kind.adapter.read_only)
+
+    def step(self, client: RestClient) -> Step:
+        """The same for the reconciler, which reads and plans again after a conflict."""
+        rules = self.kind.rules
+        desired: Callable[[State | None], State | None] = partial(rules.desired_state, self.entry) if self.plan.after is not None else _nothing
+        return Step(rules.LABEL, self.name, self.kind.adapter(client, self.entry), desired)
+
+
+#: Picks of an item's plan what a phase carries out.
+Part = Callable[[Item, Plan], Plan]
+
+
+def _nothing(_current: State | None) -> None:
+    """What a resource that is to go must become."""
+
+
+def argument_spec() -> dict[str, dict[str, Any]]:
+    """A list a kind, whose entries take what the kind's single module takes."""
+    return {section: {"type": "list", "elements": "dict", "options": kind.rules.OPTIONS} for section, kind in KINDS.items()}
+
+
+def run(module: AnsibleModule, make_client: Callable[[], RestClient]) -> NoReturn:
+    """Do what the module's options ask for, and end the module."""
+    params = module.params
+    for option in ("kinds", "prune"):
+        for section in params[option] or []:
+            if section not in KINDS:
+                raise InvalidOption(option, section, "is no list of a declaration", f"use {', '.join(KINDS)}")
+    if params["connections"] < 1:
+        raise InvalidOption("connections", params["connections"], "is too small", "give 1 or more")
+    make_client().close()  # an option of the connection that cannot be used is said before anything is read
+    pool = Pool(make_client, params["connections"])
+    if params["state"] == "exported":
+        module.exit_json(changed=False, resources=export(params, pool))
+    _apply(module, pool)
+
+
+def _apply(module: AnsibleModule, pool: Pool) -> NoReturn:
+    params = module.params
+    items = plan_all(params, pool)
+    touched = [item for item in items if not item.plan.is_empty]
+    if not module.check_mode:
+        _carry_out(module, pool, touched)
+    module.exit_json(
+        changed=bool(touched),
+        actions=[line for item in touched for line in item.lines()],
+        counts=_counts(items),
+        diff={"prepared": declaration.render(item.planned() for item in items)},
+    )
+
+
+def plan_all(params: Mapping[str, Any], pool: Pool) -> list[Item]:
+    """What has to happen to each resource that is declared or pruned, in the order of WAVES."""
+    for section in params["prune"]:
+        if params[section] is None:
+            raise InvalidOption("prune", section, "is not declared", f"declare {section}, if only as an empty list")
+    kinds = [kind for section, kind in KINDS.items() if params[section] is not None]
+    for kind in kinds:
+        for entry in params[kind.section]:
+            with _named(kind, entry):
+                kind.rules.check_options(entry)
+    listings = _results(pool.run(_listing, kinds))
+    items: list[Item] = []
+    for kind, states in zip(kinds, listings):
+        items += _planned(kind, params, states)
+    _check(pool, items)
+    return items
+
+
+def _listing(client: RestClient, kind: Kind) -> list[State]:
+    return list(kind.adapter.find(client, {}))
+
+
+def _planned(kind: Kind, params: Mapping[str, Any], states: Sequence[State]) -> Iterator[Item]:
+    entries, rules = params[kind.section], kind.rules
+    current, surplus = declaration.pair(kind.section, entries, states, rules.identity, kind.repeats)
+    for entry, state in zip(entries, current):
+        with _named(kind, entry):
+            plan = make_plan(state, rules.desired_state(entry, state), kind.adapter.immutable)
+        yield Item(kind, entry, plan)
+    if kind.section in params["prune"]:
+        going = [state for state in surplus if not rules.kept(state)]
+        declaration.check_prune(kind.section, rules.LABEL, len(going), sum(not rules.kept(state) for state in states), params["prune_limit"])
+        yield from (Item(kind, state, Plan("delete", state, None)) for state in going)
+
+
+@contextmanager
+def _named(kind: Kind, entry: Mapping[str, Any]) -> Iterator[None]:
+    """Name the resource in what its rules refuse."""
+    try:
+        yield
+    except (ImmutableField, InvalidOption, Refused) as error:
+        raise Refused(f"{kind.section}: {declaration.title(kind.rules.identity(entry))!r}: {error}") from None
+
+
+def _check(pool: Pool, items: Sequence[Item]) -> None:
+    """Raise what the server says of a plan before any is carried out. What this run makes is not missing."""
+    coming: dict[str, list[tuple[str, ...]]] = {}
+    for item in items:
+        if item.plan.action == "create":
+            coming.setdefault(item.kind.section, []).append(item.kind.rules.identity(item.entry))
+
+    def check(client: RestClient, item: Item) -> None:
+        try:
+            item.step(client).resource.check(item.plan)
+        except Missing as error:
+            length = len(error.identity)
+            if not any(identity[:length] == error.identity for identity in coming.get(error.section, [])):
+                raise ServerError(f"{item.kind.section}: {item.name!r}: {error}") from None
+
+    _results(pool.run(check, [item for item in items if not item.plan.is_empty]))
+
+
+def _carry_out(module: AnsibleModule, pool: Pool, items: Sequence[Item]) -> None:
+    """Apply phase after phase; where something fails, end the module with what was done and what was not."""
+    done: set[int] = set()
+    for part, group in _phases(items):
+        outcomes = pool.run(partial(_carry_out_one, part), group)
+        done.update(id(item) for item, outcome in zip(group, outcomes) if outcome.tried and outcome.error is None)
+        failed = [(item, outcome.error) for item, outcome in zip(group, outcomes) if outcome.error is not None]
+        if failed:
+            unfinished = {id(item) for item in items if not _late(item, item.plan).is_empty} | {id(item) for item, _error in failed}
+            _fail(module, items, {number for number in done if part is _late or number not in unfinished}, failed)
+
+
+def _carry_out_one(part: Part, client: RestClient, item: Item) -> Plan:
+    return carry_out(item.step(client), item.plan, partial(part, item))
+
+
+def _phases(items: Sequence[Item]) -> Iterator[tuple[Part, list[Item]]]:
+    """What is made or changed, wave by wave; then what names others; then what goes, in the opposite order."""
+    staying = [item for item in items if item.plan.action != "delete"]
+    for wave in WAVES:
+        yield _early, [item for item in staying if item.kind in wave]
+    yield _late, [item for item in staying if not _late(item, item.plan).is_empty]
+    for wave in reversed(WAVES):
+        yield _early, [item for item in items if item.plan.action == "delete" and item.kind in wave]
+
+
+def _early(item: Item, whole: Plan) -> Plan:
+    return whole.without(item.kind.late)
+
+
+def _late(item: Item, whole: Plan) -> Plan:
+    return whole.only(item.kind.late)
+
+
+def _fail(module: AnsibleModule, items: Sequence[Item], done: set[int], failed: Sequence[tuple[Item, Exception]]) -> NoReturn:
+    item, error = failed[0]
+    if not isinstance(error, (ServerError, ValueError)):
+        raise error
+    more = f" (and {len(failed) - 1} more failed)" if len(failed) > 1 else ""
+    module.fail_json(
+        msg=f"{item.kind.section}: {item.name!r}: {error}{more}; {len(done)} of {len(items)} resources were brought to what is declared; "
+        "remedy the cause and run again, which does the rest",
+        changed=bool(done),
+        applied=[line for item in items if id(item) in done for line in item.lines()],
+        pending=[line for item in items if id(item) not in done for line in item.lines()],
+    )
+
+
+def _results(outcomes: Sequence[Outcome[Result]]) -> list[Result]:
+    """The results, where every item has one; else the first error is raised."""
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+    return [cast("Result", outcome.result) for outcome in outcomes]
+
+
+def _counts(items: Sequence[Item]) -> dict[str, int]:
+    actions = [item.plan.action for item in items]
+    return {name: actions.count(action) for name, action in (("created", "create"), ("changed", "update"), ("deleted", "delete"), ("same", "none"))}
+
+
+def export(params: Mapping[str, Any], pool: Pool) -> dict[str, list[dict[str, Any]]]:
+    """The live server as a declaration. Without ``kinds``, those that the server does not know are left out."""
+    kinds = [KINDS[section] for section in params["kinds"] or KINDS]
+
+    def listing(client: RestClient, kind: Kind) -> list[dict[str, Any]]:
+        try:
+            states = _listing(client, kind)
+        except Unsupported:
+            if params["kinds"]:
+                raise
+            return []
+        entries = [entry for state in states if (entry := kind.rules.declared(state)) is not None]
+        return sorted(entries, key=kind.rules.identity if not kind.repeats else _name)
+
+    return declaration.export(dict(zip((kind.section for kind in kinds), _results(pool.run(listing, kinds)))))
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str(entry["name"])
