@@ -27,13 +27,16 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         source, target = arguments.pop("src", None), arguments.get("dest")
+        inline = arguments.pop("declaration", None)
         if target and arguments.get("state") != "exported":
             raise AnsibleActionFail("dest: is for state exported; leave it out, or set state: exported")
-        if source:
-            self._join(arguments, self._files(str(source)))
+        if inline:
+            _join(arguments, _sections("declaration", inline))
+        for path in self._files(str(source)) if source else []:
+            _join(arguments, _sections(f"src: {path}", self._content(path)))
         result: dict[str, Any] = self._execute_module(module_name="mlops.mlflow.mlflow_resources", module_args=arguments, task_vars=task_vars)
         if "resources" in result and not result.get("failed"):
-            result["declaration"] = dump(result["resources"])
+            result["yaml"] = dump(result["resources"])
             if target:
                 self._write(result, Path(self._loader.path_dwim(target)))
         return result
@@ -52,31 +55,15 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"src: {source!r} holds no file that ends in {', '.join(SUFFIXES)}")
         return files
 
-    def _join(self, arguments: dict[str, Any], files: list[Path]) -> None:
-        """Add the lists of ``files`` to those of ``arguments``."""
-        for path in files:
-            for section, entries in self._sections(path):
-                arguments[section] = [*(arguments.get(section) or []), *entries]
-
-    def _sections(self, path: Path) -> Iterator[tuple[str, list[Any]]]:
+    def _content(self, path: Path) -> Any:
         try:
-            content = self._loader.load_from_file(str(path))
+            return self._loader.load_from_file(str(path))
         except AnsibleError as error:
             raise AnsibleActionFail(f"src: {path} cannot be read: {error.message}") from None
-        if not isinstance(content, Mapping):
-            if content is None:
-                return
-            raise AnsibleActionFail(f"src: {path} is no declaration; its top level is a dictionary of lists such as {', '.join(list(KINDS)[:2])}")
-        for section, entries in content.items():
-            if section not in KINDS:
-                raise AnsibleActionFail(f"src: {path}: {section!r} is no list of a declaration; use {', '.join(KINDS)}")
-            if entries is not None and not isinstance(entries, list):
-                raise AnsibleActionFail(f"src: {path}: {section!r} is not a list; begin each entry with a dash")
-            yield section, entries or []
 
     def _write(self, result: dict[str, Any], target: Path) -> None:
         """Write the export, unless the file is that already."""
-        after = result["declaration"]
+        after = result["yaml"]
         try:
             before = target.read_text(encoding="utf-8") if target.exists() else ""
             result["changed"] = before != after or not target.exists()
@@ -86,6 +73,25 @@ class ActionModule(ActionBase):
                 target.write_text(after, encoding="utf-8")
         except OSError as error:
             raise AnsibleActionFail(f"dest: {target} cannot be written: {error.strerror}") from None
+
+
+def _sections(where: str, content: Any) -> Iterator[tuple[str, list[Any]]]:
+    """The lists of one declaration; ``where`` it stands."""
+    if content is None:
+        return
+    if not isinstance(content, Mapping):
+        raise AnsibleActionFail(f"{where} is no declaration; its top level is a dictionary of lists such as {', '.join(list(KINDS)[:2])}")
+    for section, entries in content.items():
+        if section not in KINDS:
+            raise AnsibleActionFail(f"{where}: {section!r} is no list of a declaration; use {', '.join(KINDS)}")
+        if entries is not None and not isinstance(entries, list):
+            raise AnsibleActionFail(f"{where}: {section!r} is not a list; begin each entry with a dash")
+        yield section, entries or []
+
+
+def _join(arguments: dict[str, Any], sections: Iterator[tuple[str, list[Any]]]) -> None:
+    for section, entries in sections:
+        arguments[section] = [*(arguments.get(section) or []), *entries]
 
 
 class _Dumper(yaml.SafeDumper):

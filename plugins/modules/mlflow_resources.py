@@ -40,6 +40,9 @@ options:
       - The top-level keys of a file are the lists below. The lists of several files, and those given as options, are joined.
       - A relative path is looked for as that of the M(ansible.builtin.copy) module is.
     type: path
+  declaration:
+    description: A declaration as one dictionary, whose keys are the lists below. They are joined with those given otherwise.
+    type: dict
   dest:
     description: The file on the control node that O(state=exported) writes the declaration to.
     type: path
@@ -105,11 +108,11 @@ resources:
   returned: if O(state=exported)
   type: dict
   sample: {experiments: [{name: akko-banking-risk-model}]}
-declaration:
-  description: RV(resources) as YAML.
+yaml:
+  description: RV(resources) as a YAML document.
   returned: if O(state=exported)
   type: str
-  sample: "experiments:\n- name: akko-banking-risk-model\n"
+  sample: "---\nexperiments:\n  - name: akko-banking-risk-model\n"
 applied:
   description: What was done before the failure, a line each.
   returned: if a write failed
@@ -138,6 +141,7 @@ def main() -> None:
             **_resources.argument_spec(),
             state={"type": "str", "choices": ["present", "exported"], "default": "present"},
             src={"type": "path"},
+            declaration={"type": "dict"},
             dest={"type": "path"},
             kinds={"type": "list", "elements": "str"},
             prune={"type": "list", "elements": "str", "default": []},
