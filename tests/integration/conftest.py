@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from deployment import Deployment
 from harness import ModuleRunner, Stack
+from servers import DEPLOYED, MATRIX, Flavour, Server, Servers
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +41,17 @@ def stack() -> Iterator[Stack]:
 def run(stack: Stack) -> ModuleRunner:
     """Runs a module as its user does."""
     return ModuleRunner(stack)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Starts tracking servers of other kinds, each once a session, when a test first asks for it."""
+    with Servers() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session", params=MATRIX, ids=str)
+def any_server(request: pytest.FixtureRequest, servers: Servers) -> Server:
+    """Each server of the matrix in turn: the first is the stack, whatever MLFLOW_TEST_STACK made of it."""
+    flavour: Flavour = request.param
+    return Server(flavour, request.getfixturevalue("stack")) if flavour == DEPLOYED else servers(flavour)

@@ -264,11 +264,46 @@ def test_each_answer_has_one_meaning(talk: Talk, answer: Answer, kind: type[Exce
     assert len(server.requests) == 1
 
 
-def test_a_workspace_where_there_are_none(talk: Talk) -> None:
-    client, server = talk(error(500, "FEATURE_DISABLED"), workspace="team-a")
-    with pytest.raises(Unsupported, match="workspace: 'team-a' cannot be used, since .* has no workspaces; .*--enable-workspaces"):
-        client.get("/x")
-    assert server.requests[0].headers["x-mlflow-workspace"] == "team-a"
+WITH_WORKSPACES = reply(200, {"workspaces_enabled": True})
+NONE_THERE = "workspace: 'team-a' cannot be used, since .* has no workspaces; .*--enable-workspaces"
+
+
+@pytest.mark.parametrize("answer", [reply(200, {"workspaces_enabled": False}), reply(404, PAGE, "text/html")])
+def test_a_workspace_where_there_are_none(talk: Talk, answer: Answer) -> None:
+    client, server = talk(answer, workspace="team-a")
+    with pytest.raises(Unsupported, match=NONE_THERE):
+        client.write("POST", "/x", {})
+    assert [request.target for request in server.requests] == ["/api/3.0/mlflow/server-info"]
+
+
+def test_a_workspace_is_named_where_it_matters(talk: Talk) -> None:
+    client, server = talk(WITH_WORKSPACES, OK, workspace="team-a")
+    client.get("/x")
+    client.get("/api/3.0/mlflow/workspaces")
+    client.write("POST", "/y", {})
+    named = [(request.target, request.headers.get("x-mlflow-workspace")) for request in server.requests]
+    assert named == [("/api/3.0/mlflow/server-info", None), ("/x", "team-a"), ("/api/3.0/mlflow/workspaces", None), ("/y", "team-a")]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_workspace_that_is_not_there(talk: Talk, method: str) -> None:
+    client, _server = talk(WITH_WORKSPACES, error(404, "RESOURCE_DOES_NOT_EXIST", "Workspace 'team-a' not found"), workspace="team-a")
+    with pytest.raises(Unsupported, match="workspace: 'team-a' does not exist on .*; create it with mlflow_workspace"):
+        client.get_or_none("/x") if method == "GET" else client.write(method, "/x", {})
+
+
+def test_another_workspace_of_the_same_server(talk: Talk) -> None:
+    client, server = talk(WITH_WORKSPACES, OK)
+    other = client.within("team-b")
+    other.get("/x")
+    other.close()
+    client.get("/x")
+    assert [request.headers.get("x-mlflow-workspace") for request in server.requests] == [None, "team-b", None]
+
+
+def test_an_answer_without_content(talk: Talk) -> None:
+    client, _server = talk(reply(204, "", "text/html"))
+    assert client.write("DELETE", "/x", {}) == {}
 
 
 def test_a_reading_of_what_is_not_there(talk: Talk) -> None:
@@ -286,7 +321,7 @@ def test_a_listing_reads_every_page(talk: Talk, method: str) -> None:
     if method == "GET":
         assert [request.target for request in server.requests] == [f"/x?max_results=2{more}" for more in ("", "&page_token=a+b", "&page_token=c")]
     else:
-        tokens = ({}, {"page_token": "a b"}, {"page_token": "c"})
+        tokens: tuple[dict[str, str], ...] = ({}, {"page_token": "a b"}, {"page_token": "c"})
         assert [request.body for request in server.requests] == [{"max_results": 2, **token} for token in tokens]
 
 
