@@ -5,17 +5,14 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from typing import Any
 
 import yaml
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._resources import KINDS
-from ansible_collections.mlops.mlflow.plugins.modules import (
-    mlflow_experiment,
-    mlflow_registered_model,
-)
 
-_MODULES = (mlflow_experiment, mlflow_registered_model)
+_MODULES = "ansible_collections.mlops.mlflow.plugins.modules"
 
 
 def _list(section: str, module: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -32,11 +29,10 @@ def _list(section: str, module: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def _lists() -> dict[str, Any]:
     found = {}
-    documented = {texts["module"]: texts["options"] for texts in (yaml.safe_load(module.DOCUMENTATION) for module in _MODULES)}
     for section, kind in KINDS.items():
         module = f"mlflow_{kind.rules.LABEL.replace(' ', '_')}"
-        options = {name: text for name, text in documented[module].items() if name in kind.rules.OPTIONS}
-        found[section] = _list(section, module, options)
+        documented = yaml.safe_load(import_module(f"{_MODULES}.{module}").DOCUMENTATION)["options"]
+        found[section] = _list(section, module, {name: text for name, text in documented.items() if name in kind.rules.OPTIONS})
     return found
 
 

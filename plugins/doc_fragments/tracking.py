@@ -67,3 +67,57 @@ options:
       - If not given, E(MLFLOW_WORKSPACE) is used.
     type: str
 """
+
+    # For plugins of the control node, beside DOCUMENTATION: where else each option comes from.
+    PLUGIN = r"""
+options:
+  tracking_uri:
+    env:
+      - name: MLFLOW_TRACKING_URI
+    vars:
+      - name: mlflow_tracking_uri
+  tracking_username:
+    env:
+      - name: MLFLOW_TRACKING_USERNAME
+    vars:
+      - name: mlflow_tracking_username
+  tracking_password:
+    env:
+      - name: MLFLOW_TRACKING_PASSWORD
+    vars:
+      - name: mlflow_tracking_password
+  tracking_token:
+    env:
+      - name: MLFLOW_TRACKING_TOKEN
+    vars:
+      - name: mlflow_tracking_token
+  ca_path:
+    env:
+      - name: MLFLOW_TRACKING_SERVER_CERT_PATH
+    vars:
+      - name: mlflow_ca_path
+  validate_certs:
+    vars:
+      - name: mlflow_validate_certs
+  client_cert:
+    env:
+      - name: MLFLOW_TRACKING_CLIENT_CERT_PATH
+    vars:
+      - name: mlflow_client_cert
+  client_key:
+    vars:
+      - name: mlflow_client_key
+  timeout:
+    env:
+      - name: MLFLOW_HTTP_REQUEST_TIMEOUT
+    vars:
+      - name: mlflow_timeout
+  retries:
+    vars:
+      - name: mlflow_retries
+  workspace:
+    env:
+      - name: MLFLOW_WORKSPACE
+    vars:
+      - name: mlflow_workspace
+"""

@@ -5,6 +5,8 @@
 """What can go wrong between a module and a server. Each message is fit to be shown as it is."""
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class ServerError(Exception):
     """A server could not be used as asked. The base of every error that an adapter raises."""
@@ -29,16 +31,17 @@ class Conflict(ServerError):
     """
 
 
-class Missing(ServerError):
-    """What a plan builds on is not there: a resource of ``section`` whose identity begins with ``identity``.
+class Unmet(ServerError):
+    """Other resources must be there, or be gone, before a plan can be carried out.
 
-    A run that makes such a resource first may go on.
+    ``resources`` are they, each a section and the first part of an identity; a run that itself does one of ``actions`` to all of
+    them need not stop for this.
     """
 
-    def __init__(self, message: str, section: str, identity: tuple[str, ...]) -> None:
+    def __init__(self, message: str, resources: Iterable[tuple[str, str]], actions: Iterable[str] = ("create",)) -> None:
         super().__init__(message)
-        self.section = section
-        self.identity = identity
+        self.resources = frozenset(resources)
+        self.actions = frozenset(actions)
 
 
 class ApiError(ServerError):

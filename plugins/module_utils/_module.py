@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ImmutableField, Plan, make_plan
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ImmutableField, Plan, make_plan, title
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Conflict, MissingLibrary, ServerError
 from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Kind, State, Step
 
@@ -38,13 +37,20 @@ def fail(module: AnsibleModule, error: Exception) -> NoReturn:
     module.fail_json(msg=str(error))
 
 
-def manage(module: AnsibleModule, kind: Kind, client: Any) -> NoReturn:
-    """Bring the one resource that the module's options name to what they ask for, and end the module."""
+def manage(module: AnsibleModule, kind: Kind, client: Any, finish: Callable[[State], dict[str, Any]] = lambda state: {}) -> NoReturn:
+    """Bring the one resource that the module's options name to what they ask for, and end the module.
+
+    ``finish`` takes the state of a resource that is there and gives more of the result; it is not called in check mode.
+    """
     params, rules = module.params, kind.rules
     rules.check_options(params)
-    step = Step(rules.LABEL, " ".join(rules.identity(params)), kind.adapter(client, params), partial(rules.desired_state, params))
+    if kind.resolved:
+        params = kind.resolved(client, params)
+    step = Step(rules.LABEL, title(rules.identity(params)), kind.adapter(client, params), partial(rules.desired_state, params))
     result, (state,) = reconcile(module, [step])
-    module.exit_json(**{rules.LABEL.replace(" ", "_"): {} if params["state"] == "absent" else state}, **result)
+    state = {} if params["state"] == "absent" else state
+    more = finish(state) if state and not module.check_mode else {}
+    module.exit_json(**{rules.LABEL.replace(" ", "_"): state}, **result, **more)
 
 
 def inform(module: AnsibleModule, kind: Kind, client: Any) -> NoReturn:
@@ -59,8 +65,9 @@ def reconcile(module: AnsibleModule, steps: Sequence[Step], warnings: Sequence[s
     the resource has now, or would have outside check mode; ``{}`` where it does not exist.
     """
     plans = [plan_step(step) for step in steps]
+    states = [plan.after for plan in plans]
     if not module.check_mode:
-        plans = [_carried_out(step, plan) for step, plan in zip(steps, plans)]
+        states = [_carried_out(step, plan) for step, plan in zip(steps, plans)]
     for warning in warnings:
         module.warn(warning)
     touched = [(step, plan) for step, plan in zip(steps, plans) if not plan.is_empty]
@@ -69,7 +76,7 @@ def reconcile(module: AnsibleModule, steps: Sequence[Step], warnings: Sequence[s
         "actions": [line for step, plan in touched for line in plan.lines(step.kind, step.name)],
         "diff": [_diff(step, plan) for step, plan in touched],
     }
-    return result, [plan.after or {} for plan in plans]
+    return result, [state or {} for state in states]
 
 
 def plan_step(step: Step) -> Plan:
@@ -96,10 +103,10 @@ def carry_out(step: Step, plan: Plan, part: Callable[[Plan], Plan] = lambda plan
     return doing
 
 
-def _carried_out(step: Step, plan: Plan) -> Plan:
-    """The plan, applied, with the state that the resource has then as ``after``."""
+def _carried_out(step: Step, plan: Plan) -> State | None:
+    """Apply the plan; the state that the resource has then."""
     done = carry_out(step, plan)
-    return replace(plan, after=done.after if done.is_empty or done.action == "delete" else step.resource.read())
+    return done.after if done.is_empty or done.action == "delete" else step.resource.read()
 
 
 def _diff(step: Step, plan: Plan) -> dict[str, Any]:

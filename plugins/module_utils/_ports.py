@@ -28,7 +28,7 @@ class Resource(Protocol):
     def check(self, plan: Plan) -> None:
         """Raise ServerError if the server, as it is, cannot carry out ``plan``. Never writes; runs in check mode too.
 
-        Missing is for what another resource of the same run may bring.
+        Unmet is for what another resource of the same run may bring.
         """
 
     def apply(self, plan: Plan) -> None:
@@ -91,14 +91,16 @@ class Kind:
     """A kind of resource: what the single module, its info module and mlflow_resources need to know of it.
 
     ``section`` is its list in a declaration and in an info module's result. ``late`` are the top-level keys of the state
-    that name resources of other kinds, so that they are written once those are there. ``unlisted`` are the options that a listing
-    cannot be compared with: an entry that gives one is read by itself. Where a kind ``repeats``, several
-    resources may have one identity, and are told apart by their order.
+    that name resources of other kinds, so that they are written once those are there. Where a kind ``repeats``, several
+    resources may have one identity, and are told apart by their order. ``unlisted`` are the options that a listing cannot be
+    compared with: an entry that gives one is read by itself.
+    ``resolved`` takes a client and checked options, and gives the options with what only the server can tell put in.
     """
 
     section: str
     rules: Rules
     adapter: type[Adapter]
     late: frozenset[str] = frozenset()
-    unlisted: frozenset[str] = frozenset()
     repeats: bool = False
+    unlisted: frozenset[str] = frozenset()
+    resolved: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None

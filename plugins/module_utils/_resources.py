@@ -15,18 +15,32 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.pool import Outcome, Pool
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
-from ansible_collections.mlops.mlflow.plugins.module_utils._core import declaration
+from ansible_collections.mlops.mlflow.plugins.module_utils._core import declaration, model_version
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ImmutableField, Plan, make_plan
-from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Missing, ServerError, Unsupported
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ImmutableField, Plan, make_plan, title
+from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ServerError, Unmet, Unsupported
 from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.experiment import EXPERIMENT
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_endpoint import GATEWAY_ENDPOINT
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_model_definition import GATEWAY_MODEL_DEFINITION
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_secret import GATEWAY_SECRET
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.grant import GRANT
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.model_version import MODEL_VERSION
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.prompt import PROMPT
 from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.registered_model import REGISTERED_MODEL
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.role import ROLE
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.user import USER
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.webhook import WEBHOOK
+from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.workspace import WORKSPACE
 from ansible_collections.mlops.mlflow.plugins.module_utils._module import carry_out
 from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Kind, State, Step
 
 #: The kinds, in waves: what is in one builds on nothing that is in the same or a later one, aliases apart, which come last.
 WAVES: tuple[tuple[Kind, ...], ...] = (
-    (EXPERIMENT, REGISTERED_MODEL),
+    (WORKSPACE, USER),
+    (EXPERIMENT, REGISTERED_MODEL, PROMPT, WEBHOOK, GATEWAY_SECRET),
+    (MODEL_VERSION, GATEWAY_MODEL_DEFINITION),
+    (GATEWAY_ENDPOINT,),
+    (ROLE, GRANT),
 )
 KINDS: dict[str, Kind] = {kind.section: kind for wave in WAVES for kind in wave}
 
@@ -44,7 +58,7 @@ class Item:
     @property
     def name(self) -> str:
         """Its identity in words."""
-        return declaration.title(self.kind.rules.identity(self.entry))
+        return title(self.kind.rules.identity(self.entry))
 
     def lines(self) -> Iterator[str]:
         """What is done to it, a line each."""
@@ -114,10 +128,17 @@ def plan_all(params: Mapping[str, Any], pool: Pool) -> list[Item]:
         for entry in params[kind.section]:
             with _named(kind, entry):
                 kind.rules.check_options(entry)
-    listings = _results(pool.run(_listing, kinds))
     items: list[Item] = []
-    for kind, states in zip(kinds, listings):
-        items += _planned(kind, params, states)
+    for kind, outcome in zip(kinds, pool.run(_listing_or_none, [(kind, kind.section in params["prune"]) for kind in kinds])):
+        entries = params[kind.section]
+        if kind.resolved:
+            entries = _results(pool.run(kind.resolved, entries))
+        if kind.repeats:
+            entries = declaration.placed(entries, kind.rules.identity)
+        (states,) = _results([outcome])
+        if states is None:
+            states = [state for state in _results(pool.run(partial(_reading, kind), entries)) if state is not None]
+        items += _planned(kind, entries, states, params, pool)
     _check(pool, items)
     return items
 
@@ -126,15 +147,35 @@ def _listing(client: RestClient, kind: Kind) -> list[State]:
     return list(kind.adapter.find(client, {}))
 
 
-def _planned(kind: Kind, params: Mapping[str, Any], states: Sequence[State]) -> Iterator[Item]:
-    entries, rules = params[kind.section], kind.rules
-    current, surplus = declaration.pair(kind.section, entries, states, rules.identity, kind.repeats)
+def _listing_or_none(client: RestClient, wanted: tuple[Kind, bool]) -> list[State] | None:
+    """All there is of a kind; None where the server cannot list it, and its resources are to be read one by one."""
+    kind, is_pruned = wanted
+    try:
+        return _listing(client, kind)
+    except Unsupported:
+        if is_pruned:
+            raise
+        return None
+
+
+def _reading(kind: Kind, client: RestClient, entry: Mapping[str, Any]) -> State | None:
+    return kind.adapter(client, entry).read()
+
+
+def _planned(
+    kind: Kind, entries: Sequence[Mapping[str, Any]], states: Sequence[State], params: Mapping[str, Any], pool: Pool
+) -> Iterator[Item]:
+    rules = kind.rules
+    listed, surplus = declaration.pair(kind.section, entries, states, rules.identity, kind.repeats)
+    alone = [number for number, entry in enumerate(entries) if listed[number] and any(entry.get(option) is not None for option in kind.unlisted)]
+    reread = dict(zip(alone, _results(pool.run(partial(_reading, kind), [entries[number] for number in alone]))))
+    current = [reread.get(number, state) for number, state in enumerate(listed)]
     for entry, state in zip(entries, current):
         with _named(kind, entry):
             plan = make_plan(state, rules.desired_state(entry, state), kind.adapter.immutable)
         yield Item(kind, entry, plan)
     if kind.section in params["prune"]:
-        going = [state for state in surplus if not rules.kept(state)]
+        going = sorted((state for state in surplus if not rules.kept(state)), key=rules.identity)
         declaration.check_prune(kind.section, rules.LABEL, len(going), sum(not rules.kept(state) for state in states), params["prune_limit"])
         yield from (Item(kind, state, Plan("delete", state, None)) for state in going)
 
@@ -145,22 +186,20 @@ def _named(kind: Kind, entry: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except (ImmutableField, InvalidOption, Refused) as error:
-        raise Refused(f"{kind.section}: {declaration.title(kind.rules.identity(entry))!r}: {error}") from None
+        raise Refused(f"{kind.section}: {title(kind.rules.identity(entry))!r}: {error}") from None
 
 
 def _check(pool: Pool, items: Sequence[Item]) -> None:
-    """Raise what the server says of a plan before any is carried out. What this run makes is not missing."""
-    coming: dict[str, list[tuple[str, ...]]] = {}
+    """Raise what the server says of a plan before any is carried out, but for what the same run brings about."""
+    doing: dict[tuple[str, str], set[str]] = {}
     for item in items:
-        if item.plan.action == "create":
-            coming.setdefault(item.kind.section, []).append(item.kind.rules.identity(item.entry))
+        doing.setdefault((item.kind.section, item.kind.rules.identity(item.entry)[0]), set()).add(item.plan.action)
 
     def check(client: RestClient, item: Item) -> None:
         try:
             item.step(client).resource.check(item.plan)
-        except Missing as error:
-            length = len(error.identity)
-            if not any(identity[:length] == error.identity for identity in coming.get(error.section, [])):
+        except Unmet as error:
+            if not all(error.actions & doing.get(resource, set()) for resource in error.resources):
                 raise ServerError(f"{item.kind.section}: {item.name!r}: {error}") from None
 
     _results(pool.run(check, [item for item in items if not item.plan.is_empty]))
@@ -168,28 +207,48 @@ def _check(pool: Pool, items: Sequence[Item]) -> None:
 
 def _carry_out(module: AnsibleModule, pool: Pool, items: Sequence[Item]) -> None:
     """Apply phase after phase; where something fails, end the module with what was done and what was not."""
-    done: set[int] = set()
+    finished: set[int] = set()
     for part, group in _phases(items):
-        outcomes = pool.run(partial(_carry_out_one, part), group)
-        done.update(id(item) for item, outcome in zip(group, outcomes) if outcome.tried and outcome.error is None)
-        failed = [(item, outcome.error) for item, outcome in zip(group, outcomes) if outcome.error is not None]
+        failed: list[tuple[Item, Exception]] = []
+
+        def work(client: RestClient, lane: list[Item], part: Part = part, failed: list[tuple[Item, Exception]] = failed) -> None:
+            for item in lane:
+                try:
+                    carry_out(item.step(client), item.plan, partial(part, item))
+                except (ServerError, ValueError) as error:
+                    failed.append((item, error))
+                    raise
+                if part is _late or _late(item, item.plan).is_empty:
+                    finished.add(id(item))
+
+        outcomes = pool.run(work, _lanes(group))
         if failed:
-            unfinished = {id(item) for item in items if not _late(item, item.plan).is_empty} | {id(item) for item, _error in failed}
-            _fail(module, items, {number for number in done if part is _late or number not in unfinished}, failed)
+            _fail(module, items, finished, failed)
+        _results(outcomes)
 
 
-def _carry_out_one(part: Part, client: RestClient, item: Item) -> Plan:
-    return carry_out(item.step(client), item.plan, partial(part, item))
+def _lanes(items: Sequence[Item]) -> list[list[Item]]:
+    """What may be done at once. Versions of one model are made one after the other, since their numbers follow that order."""
+    lanes: dict[tuple[str, ...], list[Item]] = {}
+    for number, item in enumerate(items):
+        key = ("", str(number)) if not item.kind.repeats else (item.kind.section, item.kind.rules.identity(item.entry)[0])
+        lanes.setdefault(key, []).append(item)
+    return list(lanes.values())
 
 
 def _phases(items: Sequence[Item]) -> Iterator[tuple[Part, list[Item]]]:
-    """What is made or changed, wave by wave; then what names others; then what goes, in the opposite order."""
-    staying = [item for item in items if item.plan.action != "delete"]
+    """What is made or changed, wave by wave; then what names others; then what goes, in the opposite order.
+
+    The user of the connection comes last: with a new password, the other connections would be turned away.
+    """
+    own = [item for item in items if (item.plan.before or {}).get("is_me")]
+    staying = [item for item in items if item.plan.action != "delete" and item not in own]
     for wave in WAVES:
         yield _early, [item for item in staying if item.kind in wave]
     yield _late, [item for item in staying if not _late(item, item.plan).is_empty]
     for wave in reversed(WAVES):
         yield _early, [item for item in items if item.plan.action == "delete" and item.kind in wave]
+    yield _early, own
 
 
 def _early(item: Item, whole: Plan) -> Plan:
@@ -200,17 +259,15 @@ def _late(item: Item, whole: Plan) -> Plan:
     return whole.only(item.kind.late)
 
 
-def _fail(module: AnsibleModule, items: Sequence[Item], done: set[int], failed: Sequence[tuple[Item, Exception]]) -> NoReturn:
+def _fail(module: AnsibleModule, items: Sequence[Item], finished: set[int], failed: Sequence[tuple[Item, Exception]]) -> NoReturn:
     item, error = failed[0]
-    if not isinstance(error, (ServerError, ValueError)):
-        raise error
     more = f" (and {len(failed) - 1} more failed)" if len(failed) > 1 else ""
     module.fail_json(
-        msg=f"{item.kind.section}: {item.name!r}: {error}{more}; {len(done)} of {len(items)} resources were brought to what is declared; "
+        msg=f"{item.kind.section}: {item.name!r}: {error}{more}; {len(finished)} of {len(items)} resources were brought to what is declared; "
         "remedy the cause and run again, which does the rest",
-        changed=bool(done),
-        applied=[line for item in items if id(item) in done for line in item.lines()],
-        pending=[line for item in items if id(item) not in done for line in item.lines()],
+        changed=bool(finished),
+        applied=[line for item in items if id(item) in finished for line in item.lines()],
+        pending=[line for item in items if id(item) not in finished for line in item.lines()],
     )
 
 
@@ -238,10 +295,13 @@ def export(params: Mapping[str, Any], pool: Pool) -> dict[str, list[dict[str, An
             if params["kinds"]:
                 raise
             return []
+        if params["portable"] and kind is MODEL_VERSION:
+            states = [state for state in states if model_version.portable(state)]
         entries = [entry for state in states if (entry := kind.rules.declared(state)) is not None]
         return sorted(entries, key=kind.rules.identity if not kind.repeats else _name)
 
-    return declaration.export(dict(zip((kind.section for kind in kinds), _results(pool.run(listing, kinds)))))
+    sections = dict(zip((kind.section for kind in kinds), _results(pool.run(listing, kinds))))
+    return declaration.export(sections, params["portable"])
 
 
 def _name(entry: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from ansible.module_utils.basic import env_fallback
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.proxy import proxy_for
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.workspace import check_name
 
 
 def argument_spec(**own: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -48,6 +49,8 @@ def client(params: Mapping[str, Any]) -> RestClient:
     for option, least in (("timeout", 1), ("retries", 0)):
         if params[option] < least:
             raise InvalidOption(option, params[option], "is too small", f"give {least} or more")
+    if params["workspace"]:
+        check_name("workspace", params["workspace"])
     return RestClient(
         Connection(
             tracking_uri=uri,

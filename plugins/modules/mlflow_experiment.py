@@ -20,7 +20,7 @@ extends_documentation_fragment:
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The experiment's name, of at most 500 characters. Case matters.
+    description: The experiment's name, of at most 256 characters. Case matters.
     type: str
     required: true
   new_name:

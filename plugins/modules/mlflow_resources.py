@@ -50,6 +50,12 @@ options:
     description: The lists that O(state=exported) writes. Without it, all that the server knows.
     type: list
     elements: str
+  portable:
+    description:
+      - Whether O(state=exported) leaves out what only this server can hold, so that an empty one can be made the same, which is
+        versions of models whose files are in the server's own keeping, and the aliases on them.
+    type: bool
+    default: false
   prune:
     description:
       - The lists of which everything that is not declared is deleted. A registered model goes with its versions.
@@ -144,6 +150,7 @@ def main() -> None:
             declaration={"type": "dict"},
             dest={"type": "path"},
             kinds={"type": "list", "elements": "str"},
+            portable={"type": "bool", "default": False},
             prune={"type": "list", "elements": "str", "default": []},
             prune_limit={"type": "int", "default": 20},
             connections={"type": "int", "default": 8},

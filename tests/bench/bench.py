@@ -4,14 +4,12 @@ It brings up a deployment of its own, from nothing, and removes it at the end.
 """
 from __future__ import annotations
 
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from deployment import Deployment  # noqa: E402 - lies beside this folder
-from harness import COLLECTIONS, Stack  # noqa: E402
+from harness import Stack  # noqa: E402
+from payloads import payload, run  # noqa: E402
+from resources import resources  # noqa: E402
 
-BIN = Path(sys.executable).parent
 ROUNDS = 30
 #: A module, the arguments by which it makes what it then finds right, and those by which it takes it away.
 MODULES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -38,39 +37,6 @@ MODULES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def payload(module: str, arguments: Mapping[str, Any], stack: Stack, folder: Path) -> Path:
-    """The file that Ansible sends to a host to run ``module``, which has run once to make its resource."""
-    environment = {
-        **os.environ,
-        **stack.environment(),
-        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-        "ANSIBLE_KEEP_REMOTE_FILES": "1",
-        "ANSIBLE_LIBRARY": str(Path(__file__).parent / "modules"),
-        "ANSIBLE_PIPELINING": "0",
-        "ANSIBLE_REMOTE_TMP": str(folder / module),
-    }
-    command = [str(BIN / "ansible"), "localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={stack.python}"]
-    command += ["-m", module, *(["-a", json.dumps(dict(arguments))] if arguments else [])]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"bench: {module}: {done.stdout}{done.stderr}")
-    return next((folder / module).glob("*/AnsiballZ_*.py"))
-
-
-def run(python: str, path: Path, environment: Mapping[str, str]) -> tuple[float, dict[str, Any]]:
-    """The CPU seconds of one run of a payload, its children's included, and what the module said."""
-    with tempfile.TemporaryFile() as output:
-        child = subprocess.Popen([python, path], env=environment, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        _pid, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read().decode()
-    if child.returncode:
-        sys.exit(f"bench: {path.name}: {text}")
-    result: dict[str, Any] = json.loads(text)
-    return usage.ru_utime + usage.ru_stime, result
-
-
 def module_costs(stack: Stack) -> Iterator[tuple[str, str]]:
     """The CPU time of each module that finds everything right, over that of an empty one. Their runs take turns."""
     environment = {**os.environ, **stack.environment()}
@@ -79,11 +45,11 @@ def module_costs(stack: Stack) -> Iterator[tuple[str, str]]:
         costs: dict[str, list[float]] = {name: [] for name in payloads}
         for number in range(ROUNDS + 1):
             for name, path in payloads.items():
-                cost, result = run(stack.python, path, environment)
-                if result.get("changed"):
-                    sys.exit(f"bench: {name} found something to change: {result}")
+                done = run(stack.python, path, environment)
+                if done.result.get("changed"):
+                    sys.exit(f"bench: {name} found something to change: {done.result}")
                 if number:  # the first round warms the caches
-                    costs[name].append(cost)
+                    costs[name].append(done.cpu)
         for name, (_present, absent) in MODULES.items():
             payload(name, absent, stack, Path(folder, "end"))
     empty = statistics.median(costs["empty"])
@@ -132,7 +98,7 @@ def main() -> None:
     deployment = Deployment("bench", 28600)
     deployment.remove()
     try:
-        rows = [*runs(deployment), *memory(deployment.stack()), *module_costs(deployment.stack())]
+        rows = [*runs(deployment), *memory(deployment.stack()), *module_costs(deployment.stack()), *resources(deployment.stack())]
     finally:
         deployment.remove()
     for what, figure in rows:

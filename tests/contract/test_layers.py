@@ -49,6 +49,12 @@ ROOMS = {
     # The kinds that mlflow_resources knows, and what the modules of those say of their options.
     "_resources": Room(frozenset({"_adapters", "_core", "_errors", "_kinds", "_module", "_ports"}), frozenset({"ansible.module_utils"})),
     "action": Room(frozenset({"_resources"}), frozenset({"ansible.errors", "ansible.plugins.action", "yaml"}), does_io=True),
+    # What runs on the control node. The base takes a lookup's options and turns errors into its own; a lookup names one adapter and one rule.
+    "plugin_utils": Room(
+        frozenset({"_adapters", "_core", "_errors", "_tracking"}),
+        frozenset({"ansible.errors", "ansible.plugins.lookup"}),
+    ),
+    "lookup": Room(frozenset({"_adapters", "_core", "plugin_utils"}), frozenset({"ansible.plugins.lookup"}), may_try=False),
     "doc_fragments": Room(frozenset({"_resources", "modules"}), frozenset({"yaml"})),
 }
 
@@ -147,7 +153,14 @@ UTILS = f"{HERE}.module_utils"
         ("modules/mlflow_x.py", "from mlflow.tracking import MlflowClient", "imports mlflow.tracking.MlflowClient"),
         ("modules/mlflow_x.py", "try:\n    pass\nexcept OSError:\n    pass", "catches an exception"),
         ("modules/mlflow_x.py", f"from {UTILS}._errors import Conflict", "imports the room _errors"),
-        ("lookup/x.py", "import re", "the room lookup has no rule"),
+        ("lookup/x.py", "import socket", "imports socket, which does I/O"),
+        ("lookup/x.py", "from ansible.module_utils.urls import open_url", "imports ansible.module_utils.urls.open_url"),
+        ("lookup/x.py", "from ansible.errors import AnsibleLookupError", "imports ansible.errors.AnsibleLookupError"),
+        ("lookup/x.py", f"from {UTILS} import _module", "imports the room _module"),
+        ("lookup/x.py", "try:\n    pass\nexcept OSError:\n    pass", "catches an exception"),
+        ("plugin_utils/x.py", "import mlflow", "imports mlflow"),
+        ("modules/mlflow_x.py", f"from {HERE}.plugin_utils._lookup import look_up", "imports the room plugin_utils"),
+        ("filter/x.py", "import re", "the room filter has no rule"),
     ],
 )
 def test_the_rule_sees_a_planted_violation(path: str, source: str, found: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
-from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Missing, ServerError
+from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ServerError, Unmet
 from ansible_collections.mlops.mlflow.plugins.module_utils._ports import ABSENT, Change, Plan, State
 
 _API = "/api/2.0/mlflow/registered-models"
@@ -57,17 +57,16 @@ class RegisteredModel:
         return _state(answer["registered_model"]) if answer else None
 
     def check(self, plan: Plan) -> None:
-        """Raise Unsupported for aliases on a server without them, Missing for an alias to a version that is not there."""
+        """Raise Unsupported for aliases on a server without them, Unmet for an alias to a version that is not there."""
         aliases = plan.changes_under("aliases")
         if aliases:
             self._client.require(_ALIASES_SINCE, "an alias")
         for change in aliases:
             if change.after is not ABSENT and not self._has_version(plan, change.after):
-                raise Missing(
+                raise Unmet(
                     f"aliases: {change.path[1]!r} cannot name version {change.after} of registered model {self._name!r}, which has no such "
                     "version; register it first",
-                    "model_versions",
-                    (self._name,),
+                    [("model_versions", self._name)],
                 )
 
     def apply(self, plan: Plan) -> None:

@@ -16,18 +16,21 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ApiError, Conflict, NotPermitted, Unreachable, Unsupported
 
 #: Answers that say "not now": the request was not carried out, or is safe to send again where it is idempotent.
-_BUSY = frozenset({429, 502, 503, 504})
+_GATEWAY = frozenset({502, 503, 504})
+_BUSY = frozenset({429, *_GATEWAY})
 #: Error codes that mean that another writer was first. MLflow sends RESOURCE_ALREADY_EXISTS with status 400.
 _CONFLICT_CODES = frozenset({"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS", "RESOURCE_CONFLICT", "ABORTED"})
 #: Error codes of a resource that is not there, beside status 404 with no code.
 _MISSING_CODES = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
+#: What a server answers in the same way for every workspace. Naming one that is not there would make it refuse (3.17).
+_SERVER_WIDE = ("/api/3.0/mlflow/workspaces", "/api/3.0/mlflow/server-info", "/health", "/version")
 #: OpenSSL's codes of a certificate for another host name, and for another IP address.
 _WRONG_NAME = frozenset({62, 64})
 
@@ -63,6 +66,17 @@ class RestClient:
         self._headers = self._static_headers()
         self._connection: http.client.HTTPConnection | None = None
         self._version: tuple[int, ...] | None = None
+        self._knows_workspaces = False
+
+    @property
+    def connection(self) -> Connection:
+        """How the server is reached."""
+        return self._settings
+
+    def log_in(self, password: str) -> None:
+        """Go on with ``password``, since the user of the connection now has it."""
+        self._settings = replace(self._settings, password=password)
+        self._headers = self._static_headers()
 
     def get(self, path: str, /, **query: Any) -> dict[str, Any]:
         """The JSON of ``GET path?query``; ``path`` as in MLflow's REST reference, from ``/api`` on."""
@@ -99,13 +113,51 @@ class RestClient:
 
     def require(self, minimum: tuple[int, ...], feature: str) -> None:
         """Raise Unsupported, naming ``feature``, if the server is older than ``minimum``."""
-        if self._version is None:
-            self._version = self._read_version()
-        if self._version < minimum:
+        version = self.version()
+        if version < minimum:
             raise Unsupported(
-                f"{self._settings.tracking_uri} runs MLflow {_dotted(self._version)}, and {feature} needs {_dotted(minimum)} or later; "
-                "upgrade the server"
+                f"{self._settings.tracking_uri} runs MLflow {_dotted(version)}, and {feature} needs {_dotted(minimum)} or later; upgrade the server"
             )
+
+    def version(self) -> tuple[int, ...]:
+        """The server's version, three numbers, by ``GET /version``: plain text in every MLflow since 1.0. Read once."""
+        if self._version is None:
+            text = self.text("/version")
+            match = re.match(r"\s*(\d+)\.(\d+)(?:\.(\d+))?", text)
+            if not match:
+                raise Unsupported(
+                    f"{self._where('GET', '/version')} answered with no version: {_excerpt(text.encode())}; "
+                    "check that tracking_uri is an MLflow tracking server"
+                )
+            self._version = tuple(int(part or 0) for part in match.groups())
+        return self._version
+
+    def text(self, path: str) -> str:
+        """The body of ``GET path``, for what MLflow answers with plain text."""
+        status, content_type, payload = self._send("GET", path, None, idempotent=True)
+        if status != 200:
+            raise self._error("GET", path, status, content_type, payload)
+        return payload.decode("utf-8", "replace")
+
+    def server_info(self) -> dict[str, Any]:
+        """What the server says of its own set-up, to anyone; empty for one that is too old to say (before 3.10)."""
+        try:
+            return self.get("/api/3.0/mlflow/server-info")
+        except Unsupported:
+            return {}
+
+    def require_workspaces(self, what: str) -> None:
+        """Raise Unsupported, beginning with ``what``, if the server has no workspaces. An old one passes over the header that names one."""
+        if not self._knows_workspaces and not self.server_info().get("workspaces_enabled"):
+            raise Unsupported(
+                f"{what} cannot be used, since {self._settings.tracking_uri} has no workspaces; "
+                "leave it out, or start the server, MLflow 3.10 or later, with --enable-workspaces"
+            )
+        self._knows_workspaces = True
+
+    def within(self, workspace: str) -> RestClient:
+        """A client of the same server in ``workspace``, with a connection of its own. The caller closes it."""
+        return RestClient(replace(self._settings, workspace=workspace))
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -116,19 +168,27 @@ class RestClient:
     # Requests
 
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None, idempotent: bool) -> dict[str, Any]:
+        if self._is_scoped(path):
+            self.require_workspaces(f"workspace: {self._settings.workspace!r}")
         status, content_type, payload = self._send(method, path, body, idempotent)
+        if status == 204:
+            return {}
         if status < 300 and "json" in content_type:
             try:
                 answer = json.loads(payload)
             except ValueError:
-                raise Unreachable(f"{self._where(method, path)} answered with broken JSON: {_excerpt(payload)}") from None
+                broken = f"{self._where(method, path)} answered with broken JSON: {_excerpt(payload)}"
+                raise (Unreachable if idempotent else Conflict)(broken) from None
             if isinstance(answer, dict):
                 return answer
-        raise self._error(method, path, status, content_type, payload)
+        error = self._error(method, path, status, content_type, payload)
+        # What a gateway gave up on may have been carried out behind it.
+        raise Conflict(str(error)) if status in _GATEWAY and not idempotent else error
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None, idempotent: bool) -> tuple[int, str, bytes]:
         """Status, content type and body of the answer, after as many tries as are safe."""
         payload = None if body is None else json.dumps(body).encode()
+        headers = {**self._headers, "X-MLFLOW-WORKSPACE": self._settings.workspace or ""} if self._is_scoped(path) else self._headers
         failure: Exception | None = None
         for attempt in range(self._settings.retries + 1):
             if attempt:
@@ -138,7 +198,7 @@ class RestClient:
             try:
                 connection = self._connected()
                 sent = True
-                connection.request(method, self._target + path, body=payload, headers=self._headers)
+                connection.request(method, self._target + path, body=payload, headers=headers)
                 response = connection.getresponse()
                 status, content = response.status, response.read()
                 if response.will_close:
@@ -159,6 +219,10 @@ class RestClient:
             f"{self._where(method, path)} got no answer in {self._settings.retries + 1} tries: {_reason(failure)}; "
             "check tracking_uri, and that the server is up and can be reached from the host where the module runs"
         )
+
+    def _is_scoped(self, path: str) -> bool:
+        """Whether a request for ``path`` names the workspace to work in."""
+        return bool(self._settings.workspace) and not path.startswith(_SERVER_WIDE)
 
     def _connected(self) -> http.client.HTTPConnection:
         if self._connection is None:
@@ -194,8 +258,6 @@ class RestClient:
 
     def _static_headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "mlops.mlflow"}
-        if self._settings.workspace:
-            headers["X-MLFLOW-WORKSPACE"] = self._settings.workspace
         if self._settings.token:
             headers["Authorization"] = f"Bearer {self._settings.token}"
         elif self._settings.username:
@@ -218,13 +280,13 @@ class RestClient:
             if "Invalid Host header" in text:
                 return NotPermitted(f"{where} does not accept the host name {self._url.netloc!r} (403); add it to the server's --allowed-hosts")
             return NotPermitted(f"{where} is not permitted to these credentials (403): {text}")
+        if code in _MISSING_CODES and self._is_scoped(path) and message == f"Workspace '{self._settings.workspace}' not found":
+            return Unsupported(
+                f"workspace: {self._settings.workspace!r} does not exist on {self._settings.tracking_uri}; "
+                "create it with mlflow_workspace, or correct the option"
+            )
         if code in _CONFLICT_CODES or (code in _MISSING_CODES and method != "GET"):
             return Conflict(f"{where}: {message}")
-        if code == "FEATURE_DISABLED" and self._settings.workspace:
-            return Unsupported(
-                f"workspace: {self._settings.workspace!r} cannot be used, since {self._settings.tracking_uri} has no workspaces; "
-                "leave the option out, or start the server with --enable-workspaces"
-            )
         if message is not None:
             return ApiError(f"{where} failed ({status} {code}): {message}", status, code)
         if status == 404:
@@ -243,19 +305,6 @@ class RestClient:
     def _untrusted(self, error: ssl.SSLCertVerificationError) -> str:
         remedy = "give a name that it is for in tracking_uri" if error.verify_code in _WRONG_NAME else "give the CA that signed it as ca_path"
         return f"{self._settings.tracking_uri}: the server's TLS certificate is not trusted: {error.verify_message}; {remedy}"
-
-    def _read_version(self) -> tuple[int, ...]:
-        """The server's version by ``GET /version``, plain text in every MLflow since 1.0."""
-        status, content_type, payload = self._send("GET", "/version", None, idempotent=True)
-        if status != 200:
-            raise self._error("GET", "/version", status, content_type, payload)
-        match = re.match(rb"\s*(\d+)\.(\d+)(?:\.(\d+))?", payload)
-        if not match:
-            raise Unsupported(
-                f"{self._where('GET', '/version')} answered with no version: {_excerpt(payload)}; "
-                "check that tracking_uri is an MLflow tracking server"
-            )
-        return tuple(int(part or 0) for part in match.groups())
 
 
 def segment(value: str) -> str:
@@ -295,7 +344,8 @@ def _error_of(payload: bytes) -> tuple[str | None, str | None]:
         return None, None
     if not isinstance(answer, dict) or "error_code" not in answer:
         return None, None
-    return str(answer["error_code"]), str(answer.get("message", ""))
+    # What a database says of a statement quotes its values, hashes of passwords among them.
+    return str(answer["error_code"]), str(answer.get("message", "")).partition("\n[SQL:")[0]
 
 
 def _excerpt(payload: bytes) -> str:

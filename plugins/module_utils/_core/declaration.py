@@ -5,24 +5,15 @@
 """A whole declaration against a whole server: which entry is which resource, what is surplus, and the plan as a person reads it. No I/O."""
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, Plan, State
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, Identity, Plan, State, title
 
 Entry = Mapping[str, Any]
-Identity = tuple[str, ...]
-
-
-def title(identity: Identity) -> str:
-    """An identity in words.
-
-    >>> title(("iris", "s3://bucket/iris", ""))
-    'iris s3://bucket/iris'
-    """
-    return " ".join(part for part in identity if part)
 
 
 def pair(
@@ -51,6 +42,21 @@ def pair(
     surplus = [state for key, found in there.items() for state in found[: len(found) - wanted.get(key, 0)]]
     matched = {key: iter(there.get(key, [])[-count:]) for key, count in wanted.items()}
     return [next(matched[identity(entry)], None) for entry in entries], surplus
+
+
+def placed(entries: Sequence[Entry], identity: Callable[[Entry], Identity]) -> list[dict[str, Any]]:
+    """The entries of a kind that repeats, each with its index among those of one identity, and their count, as ``_place``.
+
+    >>> [entry["_place"] for entry in placed([{"name": "a"}, {"name": "b"}, {"name": "a"}], lambda entry: (entry["name"],))]
+    [(0, 2), (0, 1), (1, 2)]
+    """
+    keys = [identity(entry) for entry in entries]
+    totals, seen = Counter(keys), Counter[Identity]()
+    result = []
+    for entry, key in zip(entries, keys):
+        result.append({**entry, "_place": (seen[key], totals[key])})
+        seen[key] += 1
+    return result
 
 
 def check_prune(section: str, label: str, surplus: int, there: int, limit: int) -> None:
@@ -140,23 +146,27 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def export(listings: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+def export(listings: Mapping[str, list[dict[str, Any]]], portable: bool) -> dict[str, list[dict[str, Any]]]:
     """The sections of an export, of which those that are empty are left out.
 
-    An alias is declared once: by the version that it names, where that is declared too, else by its model.
+    An alias is declared once: by the version that it names, where that is declared too, else by its model; where the
+    export is to be ``portable``, by the version alone.
 
-    >>> export({"users": [], "registered_models": [{"name": "iris", "aliases": {"a": 3, "b": 2}}],
-    ...         "model_versions": [{"name": "iris", "source": "s3://b/3", "aliases": ["a"]}]})["registered_models"]
+    >>> sections = {"users": [], "registered_models": [{"name": "iris", "aliases": {"a": 3, "b": 2}}],
+    ...             "model_versions": [{"name": "iris", "source": "s3://b/3", "aliases": ["a"]}]}
+    >>> export(sections, portable=False)["registered_models"]
     [{'name': 'iris', 'aliases': {'b': 2}}]
+    >>> export(sections, portable=True)["registered_models"]
+    [{'name': 'iris'}]
     """
     named = {(entry["name"], alias) for entry in listings.get("model_versions", []) for alias in entry.get("aliases", [])}
     sections = dict(listings)
     if "registered_models" in sections:
-        sections["registered_models"] = [_less_aliases(entry, named) for entry in sections["registered_models"]]
+        sections["registered_models"] = [_less_aliases(entry, None if portable else named) for entry in sections["registered_models"]]
     return {section: entries for section, entries in sections.items() if entries}
 
 
-def _less_aliases(entry: dict[str, Any], named: set[tuple[str, str]]) -> dict[str, Any]:
-    aliases = {alias: version for alias, version in entry.get("aliases", {}).items() if (entry["name"], alias) not in named}
+def _less_aliases(entry: dict[str, Any], named: set[tuple[str, str]] | None) -> dict[str, Any]:
+    aliases = {alias: version for alias, version in entry.get("aliases", {}).items() if named is not None and (entry["name"], alias) not in named}
     rest = {key: value for key, value in entry.items() if key != "aliases"}
     return {**rest, "aliases": aliases} if aliases else rest

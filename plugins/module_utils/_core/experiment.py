@@ -21,8 +21,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "purge_tags": {"type": "bool", "default": False},
 }
 
-# Limits: mlflow/utils/validation.py, MLflow 3.17.
-MAX_NAME = 500
+#: Marks the experiment that MLflow makes for a gateway endpoint's requests (mlflow/store/tracking/gateway, 3.17).
+GATEWAY_TAG = "mlflow.experiment.isGateway"
+
+# Limits: mlflow/utils/validation.py and the columns of mlflow/store/tracking/dbmodels/models.py, MLflow 3.17. The former lets longer names
+# pass, on which PostgreSQL fails.
+MAX_NAME = 256
 MAX_TAG_VALUE = 5000
 MAX_LOCATION = 2048
 
@@ -78,7 +82,7 @@ def declared(state: State) -> dict[str, Any] | None:
     >>> declared({"name": "a", "experiment_id": "7", "artifact_location": "s3://b/a", "lifecycle_stage": "active", "tags": {}})
     {'name': 'a', 'artifact_location': 's3://b/a'}
     """
-    if is_deleted(state):
+    if is_deleted(state) or _is_gateways(state):
         return None
     location = state["artifact_location"]
     own = None if location.endswith(f"/{state['experiment_id']}") else location
@@ -86,5 +90,9 @@ def declared(state: State) -> dict[str, Any] | None:
 
 
 def kept(state: State) -> bool:
-    """The experiment that MLflow makes at its first start, and what is deleted already."""
-    return state["experiment_id"] == "0" or is_deleted(state)
+    """The experiments that MLflow makes at its first start and for gateway endpoints, and what is deleted already."""
+    return state["experiment_id"] == "0" or is_deleted(state) or _is_gateways(state)
+
+
+def _is_gateways(state: State) -> bool:
+    return bool(state["tags"].get(GATEWAY_TAG) == "true")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core import tags
+from ansible_collections.mlops.mlflow.plugins.module_utils._core import registered_model, tags
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
 
 # Types and levels: mlflow/server/auth/permissions.py, MLflow 3.17.
@@ -58,6 +58,8 @@ def check(resource_type: str, resource: str, permission: str | None) -> None:
     # An experiment may be called so.
     if EVERY in resource and resource != EVERY and resource_type != "experiment":
         raise InvalidOption("resource", resource, "is a pattern, and MLflow matches none", "give one name, or '*' for all")
+    if resource_type in ("registered_model", "prompt"):
+        registered_model.check_name("resource", resource)
     if resource_type == "scorer" and resource != EVERY and "/" not in resource:
         raise InvalidOption("resource", resource, "names no scorer", "give EXPERIMENT/SCORER")
     if resource_type == WORKSPACE and permission not in (None, "USE", "MANAGE"):

@@ -17,6 +17,8 @@ from typing import Any, Callable
 
 State = dict[str, Any]
 Path = tuple[str, ...]
+#: What tells one resource of a kind from another.
+Identity = tuple[str, ...]
 
 
 class _Absent:
@@ -175,3 +177,12 @@ def purged(current: State, wanted: State, keep: Callable[[str], bool] = lambda k
     """
     surplus: State = {key: ABSENT for key in current if key not in wanted and not keep(key)}
     return {**wanted, **surplus}
+
+
+def title(identity: Identity) -> str:
+    """An identity in words.
+
+    >>> title(("iris", "s3://bucket/iris", ""))
+    'iris s3://bucket/iris'
+    """
+    return " ".join(part for part in identity if part)

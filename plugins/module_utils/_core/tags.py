@@ -50,10 +50,10 @@ def _check_tag(option: str, key: str, value: Any, longest: int) -> None:
         raise InvalidOption(option, key, f"has a value of {len(text(value))} characters", f"MLflow stores at most {longest}")
 
 
-def check_description(option: str, description: str | None) -> None:
-    """Raise InvalidOption for a description that does not fit its column."""
-    if description is not None and len(description) > MAX_DESCRIPTION:
-        raise InvalidOption(option, description[:20] + "…", f"has {len(description)} characters", f"MLflow stores at most {MAX_DESCRIPTION}")
+def check_description(option: str, description: str | None, longest: int = MAX_DESCRIPTION) -> None:
+    """Raise InvalidOption for a description of more than ``longest`` characters, which does not fit its column."""
+    if description is not None and len(description) > longest:
+        raise InvalidOption(option, description[:20] + "…", f"has {len(description)} characters", f"MLflow stores at most {longest}")
 
 
 def check_length(option: str, value: str, longest: int, thing: str) -> None:

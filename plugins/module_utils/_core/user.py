@@ -58,7 +58,7 @@ def desired_state(params: Mapping[str, Any], current: State | None) -> State | N
 
     Raises Refused where a new user has no password, and for what would lock out the user of the connection.
 
-    >>> desired_state({"username": "ann", "state": "present", "password": "…", "update_password": "always"}, {"username": "ann"})
+    >>> desired_state({"username": "ann", "state": "present", "password": "…", "update_password": "always"}, {"username": "ann", "is_me": False})
     {'username': 'ann', 'password': 'set'}
     """
     name, is_me = params["username"], current is not None and current["is_me"]

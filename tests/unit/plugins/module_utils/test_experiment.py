@@ -10,13 +10,13 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import 
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, State
 
 GOOD: list[dict[str, Any]] = [
-    {"name": "n" * 500},
+    {"name": "n" * 256},
     {"name": "имя/模型: 🤖 100%"},
     {"name": "a", "new_name": "b", "artifact_location": "s3://bucket/a", "tags": {"k": "v" * 5000, "gone": None}},
 ]
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": " "}, "name: ' ' is empty; give the experiment a name"),
-    ({"name": "n" * 501}, "name: .* has 501 characters; MLflow stores at most 500"),
+    ({"name": "n" * 257}, "name: .* has 257 characters; MLflow stores at most 256"),
     ({"name": "a", "new_name": ""}, "new_name: '' is empty"),
     ({"name": "a", "artifact_location": "s3://" + "l" * 2048}, "artifact_location: .* has 2053 characters"),
     ({"name": "a", "artifact_location": "s3://b/?x=1"}, "artifact_location: .* holds a"),
@@ -68,6 +68,12 @@ def test_an_export_leaves_out_what_another_server_makes_itself() -> None:
     assert declared(iris(tags={"mlflow.x": "1", "b": "2", "a": ""})) == {"name": "iris", "tags": {"a": "", "b": "2"}}
     assert declared(iris(artifact_location="s3://b/x")) == {"name": "iris", "artifact_location": "s3://b/x"}
     assert declared(iris(lifecycle_stage="deleted")) is None
+
+
+def test_an_experiment_of_the_gateway_is_mlflows_own() -> None:
+    own = iris(tags={"mlflow.experiment.isGateway": "true"})
+    assert kept(own)
+    assert declared(own) is None
 
 
 def test_pruning_keeps_the_first_experiment() -> None:

@@ -153,7 +153,14 @@ def test_a_write_that_could_happen_twice_is_sent_once_when_it_is_cut_off(talk: T
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_a_write_that_could_happen_twice_is_sent_once_when_a_gateway_fails(talk: Talk, status: int) -> None:
     client, server = talk(reply(status, PAGE, "text/html"))
-    with pytest.raises(Unreachable, match=f"answered {status}"):
+    with pytest.raises(Conflict, match=f"answered {status}"):
+        client.write("POST", "/x", {}, idempotent=False)
+    assert len(server.requests) == 1
+
+
+def test_a_write_that_could_happen_twice_is_looked_up_when_its_answer_is_broken(talk: Talk) -> None:
+    client, server = talk(reply(200, '{"half": '))
+    with pytest.raises(Conflict, match="broken JSON"):
         client.write("POST", "/x", {}, idempotent=False)
     assert len(server.requests) == 1
 
@@ -290,6 +297,11 @@ def test_a_workspace_that_is_not_there(talk: Talk, method: str) -> None:
     client, _server = talk(WITH_WORKSPACES, error(404, "RESOURCE_DOES_NOT_EXIST", "Workspace 'team-a' not found"), workspace="team-a")
     with pytest.raises(Unsupported, match="workspace: 'team-a' does not exist on .*; create it with mlflow_workspace"):
         client.get_or_none("/x") if method == "GET" else client.write(method, "/x", {})
+
+
+def test_the_workspace_that_one_is_about_to_make(talk: Talk) -> None:
+    client, _server = talk(error(404, "RESOURCE_DOES_NOT_EXIST", "Workspace 'team-a' not found"), workspace="team-a")
+    assert client.get_or_none("/api/3.0/mlflow/workspaces/team-a") is None
 
 
 def test_another_workspace_of_the_same_server(talk: Talk) -> None:

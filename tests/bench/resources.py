@@ -1,0 +1,109 @@
+"""What mlflow_resources costs, against listing, against MLflow's own client, and against a loop over the single modules."""
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness import Stack
+from payloads import Run, payload, play, run, unused_payload
+
+MODULE = "mlops.mlflow.mlflow_resources"
+MANY = 1000
+#: How many the slow ways make; the time is scaled.
+CLIENT = 250
+LOOP = 50
+ROUNDS = 7
+GROWTH = (100, 1000, 10000)
+SCRIPTS = Path(__file__).parent / "scripts"
+
+
+def declaration(prefix: str, count: int, versions: bool = True) -> dict[str, Any]:
+    """``count`` registered models with two tags, and a version with two aliases each."""
+    names = [f"{prefix}-{number:05d}" for number in range(count)]
+    models = [{"name": name, "tags": {"team": "risk", "tier": str(number % 3)}} for number, name in enumerate(names)]
+    if not versions:
+        return {"registered_models": models}
+    made = [{"name": name, "source": f"s3://bench/{number}", "aliases": ["champion", "challenger"]} for number, name in enumerate(names)]
+    return {"registered_models": models, "model_versions": made}
+
+
+def aliases(prefix: str, count: int) -> dict[str, Any]:
+    """The same models, their aliases declared by number, as what is all right already."""
+    models = declaration(prefix, count)["registered_models"]
+    return {"registered_models": [{**model, "aliases": {"champion": 1, "challenger": 1}} for model in models]}
+
+
+def resources(stack: Stack) -> Iterator[tuple[str, str]]:
+    """The rows of the table."""
+    environment = {**os.environ, **stack.environment()}
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _from_nothing(stack, environment, Path(folder))
+        yield from _already_right(stack, environment, Path(folder))
+        yield from _growth(stack, environment, Path(folder))
+        everything: dict[str, Any] = {"registered_models": [], "prune": ["registered_models"], "prune_limit": 100}
+        payload(MODULE, everything, stack, Path(folder, "end"))
+
+
+def _from_nothing(stack: Stack, environment: dict[str, str], folder: Path) -> Iterator[tuple[str, str]]:
+    ours = run(stack.python, unused_payload(MODULE, declaration("bulk", MANY), stack, folder / "bulk"), environment)
+    assert ours.result["counts"]["created"] == 2 * MANY, ours.output
+    client = run(stack.python, SCRIPTS / "client_models.py", environment, str(CLIENT)).wall * MANY / CLIENT
+    loop = _loop(stack) * MANY / LOOP
+    yield f"{MANY} models from nothing, MlflowClient over it", f"{client / ours.wall:.1f}  ({client:.0f} s, {ours.wall:.0f} s)"
+    yield f"{MANY} models from nothing, a loop over it", f"{loop / ours.wall:.0f}  ({loop:.0f} s, {ours.wall:.0f} s)"
+
+
+def _loop(stack: Stack) -> float:
+    """Seconds that a playbook takes which loops over the single modules."""
+    wanted = declaration("loop", LOOP)
+    tasks = [
+        {"mlops.mlflow.mlflow_registered_model": {"name": "{{ item.name }}", "tags": "{{ item.tags }}"}, "loop": wanted["registered_models"]},
+        {
+            "mlops.mlflow.mlflow_model_version": {"name": "{{ item.name }}", "source": "{{ item.source }}", "aliases": "{{ item.aliases }}"},
+            "loop": wanted["model_versions"],
+        },
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        done = play(tasks, {**stack.environment(), "ANSIBLE_PIPELINING": "1"}, stack.python, Path(folder))
+        took = time.monotonic() - start
+    if done.returncode:
+        sys.exit(f"bench: {done.stdout}{done.stderr}")
+    return took
+
+
+def _already_right(stack: Stack, environment: dict[str, str], folder: Path) -> Iterator[tuple[str, str]]:
+    path = payload(MODULE, aliases("bulk", MANY), stack, folder / "right")
+    ours, listing = _turns(stack, environment, path)
+    yield f"{MANY} models already right, over listing them", f"{ours / listing:.2f}  ({ours:.2f} s, {listing:.2f} s)"
+
+
+def _turns(stack: Stack, environment: dict[str, str], path: Path) -> tuple[float, float]:
+    """The median seconds of a run that finds everything right, and of a listing; they take turns."""
+    ours, listing = [], []
+    for _round in range(ROUNDS):
+        ours.append(_unchanged(run(stack.python, path, environment)).wall)
+        listing.append(run(stack.python, SCRIPTS / "list_models.py", environment).wall)
+    return statistics.median(ours), statistics.median(listing)
+
+
+def _unchanged(done: Run) -> Run:
+    if done.result["changed"]:
+        sys.exit(f"bench: found something to change: {done.output[:500]}")
+    return done
+
+
+def _growth(stack: Stack, environment: dict[str, str], folder: Path) -> Iterator[tuple[str, str]]:
+    """Time and memory of a run that finds everything right, as the number grows; the server holds no more than is declared."""
+    for count in GROWTH:
+        wanted = {**declaration("grow", count, versions=False), "prune": ["registered_models"], "prune_limit": 100}
+        path = payload(MODULE, wanted, stack, folder / str(count))
+        runs = [_unchanged(run(stack.python, path, environment)) for _round in range(3)]
+        took, memory = statistics.median(done.wall for done in runs), max(done.memory for done in runs)
+        yield f"{count} models already right", f"{took:.2f} s, {took / count * 1000:.2f} ms each, {memory:.0f} MiB at most"

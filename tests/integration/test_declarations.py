@@ -1,0 +1,130 @@
+"""Any declaration, applied to a real server whatever is on it, is what the server then exports."""
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from servers import Flavour, Server, Servers
+
+from ansible_collections.mlops.mlflow.plugins.module_utils import _resources
+from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
+
+Declaration = dict[str, list[dict[str, Any]]]
+
+SECTIONS = ("experiments", "registered_models", "model_versions", "prompts", "webhooks")
+#: Names come from a few as well as from all, so that one declaration meets what another left.
+FEW = ["iris", "имя 模型 🤖", "quote ' \" % %20 \\ ; $(x)", ".leading", "n" * 250]
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
+NAMES = st.one_of(st.sampled_from(FEW), st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/:*"), min_size=1, max_size=30))
+TAGS = st.dictionaries(st.text("abyz имя.-_", min_size=1, max_size=20).filter(lambda key: key.strip(". ") == key), TEXT, max_size=3)
+EVENTS = ["registered_model.created", "model_version.created", "model_version_tag.set", "model_version_alias.created"]
+NUMBERS = itertools.count()
+
+
+def entries(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    named = st.fixed_dictionaries({"name": NAMES.filter(lambda name: name.strip() != ""), **fields})
+    return st.lists(named, max_size=4, unique_by=lambda entry: str(entry["name"]))
+
+
+@st.composite
+def versions(draw: st.DrawFn, models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Versions of the models, the same source more than once among them; an alias is on one version of a model."""
+    made = []
+    for model in models:
+        aliases = draw(st.lists(st.sampled_from(["champion", "challenger", "имя_1", "a-b"]), unique=True, max_size=3))
+        for number in range(draw(st.integers(0, 3))):
+            here = [alias for place, alias in enumerate(aliases) if place % 3 == number]
+            source = f"s3://bench/{draw(st.sampled_from(['a', 'b', 'c d']))}"
+            made.append({"name": model["name"], "source": source, "description": draw(TEXT), "tags": draw(TAGS), "aliases": sorted(here)})
+    return made
+
+
+@st.composite
+def declarations(draw: st.DrawFn) -> Declaration:
+    models = draw(entries(description=TEXT, tags=TAGS))
+    prompts = draw(entries(tags=TAGS, versions=st.lists(st.fixed_dictionaries({"template": TEXT.filter(str.strip)}), max_size=3)))
+    taken = {model["name"] for model in models}
+    hooks = [
+        {"name": f"hook-{number}", "url": f"https://127.0.0.1:9/{number}", "events": sorted(draw(st.sets(st.sampled_from(EVENTS), min_size=1)))}
+        for number in range(draw(st.integers(0, 2)))
+    ]
+    return {
+        "experiments": draw(entries(tags=TAGS)),
+        "registered_models": models,
+        "model_versions": draw(versions(models)),
+        # A prompt's versions cannot be taken back one by one, so each is new.
+        "prompts": [{**prompt, "name": f"{prompt['name'][:200]} {next(NUMBERS)}"} for prompt in prompts if prompt["name"] not in taken],
+        "webhooks": hooks,
+    }
+
+
+class Ended(Exception):
+    """What ``exit_json`` does here."""
+
+
+@dataclass
+class Module:
+    """As much of AnsibleModule as the engine uses."""
+
+    params: Mapping[str, Any]
+    check_mode: bool = False
+
+    def exit_json(self, **result: Any) -> None:
+        raise Ended(result)
+
+    def fail_json(self, **result: Any) -> None:
+        pytest.fail(str(result))
+
+
+def resources(server: Server, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+    """The result of mlflow_resources, in this process."""
+    spec = {**_resources.argument_spec(), "kinds": {"type": "list", "default": list(SECTIONS)}}
+    given = {"prune": [], "prune_limit": 100, "connections": 4, "portable": False, **options}
+    validated = ArgumentSpecValidator({**spec, **{name: {"type": "raw"} for name in given}}).validate(given)
+    assert not validated.error_messages
+    module = Module({"state": "present", **validated.validated_parameters}, check_mode)
+    with pytest.raises(Ended) as ended:
+        _resources.run(module, lambda: RestClient(Connection(server.stack.tracking_uri)))  # type: ignore[arg-type]
+    result: dict[str, Any] = ended.value.args[0]
+    return result
+
+
+def exactly(declaration: Declaration) -> Declaration:
+    """The same, with everything that is not declared taken away from what is."""
+    exact: Declaration = {section: [dict(entry) for entry in found] for section, found in declaration.items()}
+    for entry in [*exact["experiments"], *exact["registered_models"], *exact["prompts"]]:
+        entry["purge_tags"] = True
+    for entry in exact["model_versions"]:
+        entry.update(purge_tags=True, purge_aliases=True)
+    return exact
+
+
+def exported(declaration: Declaration) -> Declaration:
+    """What an export of it is: what is empty left out, in the order of names."""
+    everything = {**declaration, "experiments": [{"name": "Default"}, *declaration["experiments"]]}
+    ordered = {section: sorted(found, key=lambda entry: str(entry["name"])) for section, found in everything.items()}
+    return {section: [{key: value for key, value in entry.items() if value} for entry in found] for section, found in ordered.items() if found}
+
+
+@pytest.fixture(scope="module")
+def server(servers: Servers) -> Server:
+    """A server of its own, since all that is on it goes."""
+    return servers(Flavour("3.17.2", "sqlite", env=(("MLFLOW_TEST_OF", "declarations"),)))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(declarations())
+@example({section: [] for section in SECTIONS})
+def test_what_is_applied_is_what_is_exported(server: Server, declaration: Declaration) -> None:
+    options: dict[str, Any] = {**exactly(declaration), "prune": list(SECTIONS)}
+    predicted = resources(server, check_mode=True, **options)
+    done = resources(server, **options)
+    assert (done["actions"], done["diff"]) == (predicted["actions"], predicted["diff"])
+    assert resources(server, state="exported")["resources"] == exported(declaration)
+    assert not resources(server, **options)["changed"]

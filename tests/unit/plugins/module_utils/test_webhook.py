@@ -1,0 +1,82 @@
+"""What a webhook may be called and deliver, and what its options ask for."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import State, make_plan
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.webhook import EVENTS, NEW_SECRET, check_options, declared, desired_state, kept
+
+GOOD: list[dict[str, Any]] = [
+    {"name": "a"},
+    {"name": "A.b_c-9"},
+    {"name": "n" * 63, "url": "https://h/" + "u" * 490, "description": "d" * 1000, "events": list(EVENTS)},
+    {"name": "a", "url": "http://[fd00::1]:8080/hook?x=1"},
+    {"name": "a", "secret": "", "update_secret": "always"},
+]
+BAD: list[tuple[dict[str, Any], str]] = [
+    *(({"name": name}, "name: .* is no webhook's name to MLflow") for name in ("", "n" * 64, "-a", "a.", "a b", "a/b", "имя", "a\n")),
+    *(({"name": "a", "url": url}, "url: .* is not an HTTP address") for url in ("", "ftp://h/", "https://", "h/x", "https://[::1", "https://h/a b")),
+    ({"name": "a", "url": "https://h/" + "u" * 491}, "url: .* has 501 characters; MLflow stores at most 500"),
+    ({"name": "a", "events": []}, "events: .* is empty"),
+    ({"name": "a", "events": ["prompt.created", "prompt.deleted"]}, "events: 'prompt.deleted' is no event of MLflow's; use registered_model"),
+    ({"name": "a", "events": ["PROMPT.CREATED"]}, "events: 'PROMPT.CREATED' is no event"),
+    ({"name": "a", "description": "d" * 1001}, "description: .* has 1001 characters; MLflow stores at most 1000"),
+    ({"name": "a", "update_secret": "always"}, "update_secret: 'always' has nothing to write; give secret"),
+]
+
+
+@pytest.mark.parametrize("params", GOOD)
+def test_what_mlflow_takes(params: dict[str, Any]) -> None:
+    check_options(params)
+
+
+@pytest.mark.parametrize(("params", "message"), BAD)
+def test_what_mlflow_refuses(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidOption, match=message):
+        check_options(params)
+
+
+def wanted(current: State | None = None, **params: Any) -> State | None:
+    return desired_state({"name": "ci", "state": "present", **params}, current)
+
+
+def hook(**more: Any) -> State:
+    state = {"name": "ci", "webhook_id": "1", "url": "https://h/", "events": ["prompt.created"], "description": "", "status": "ACTIVE"}
+    return {**state, "namesakes": [], **more}
+
+
+def test_a_new_one_needs_an_address_and_events() -> None:
+    with pytest.raises(InvalidOption, match="name: 'ci' does not exist yet; give url"):
+        wanted(events=["prompt.created"])
+    with pytest.raises(InvalidOption, match="name: 'ci' does not exist yet; give events"):
+        wanted(url="https://h/")
+    made = wanted(url="https://h/", events=["prompt.created"], secret="s", update_secret="always")
+    assert made == {"name": "ci", "url": "https://h/", "events": ["prompt.created"], "description": "", "status": "ACTIVE"}
+
+
+def test_what_is_not_given_is_left_alone() -> None:
+    assert make_plan(hook(status="DISABLED", description="d"), wanted(hook(status="DISABLED", description="d"))).is_empty
+    assert make_plan(hook(), wanted(hook(), events=["prompt.created"] * 2)).is_empty
+
+
+@pytest.mark.parametrize(("update_secret", "changed"), [("on_create", []), ("always", [("secret",)])])
+def test_a_secret_is_marked_and_never_shown(update_secret: str, changed: list[tuple[str]]) -> None:
+    plan = make_plan(hook(), wanted(hook(), secret="opensesame", update_secret=update_secret))
+    assert [change.path for change in plan.changes] == changed
+    assert all(change.after == NEW_SECRET for change in plan.changes)
+    assert "opensesame" not in repr(plan)
+
+
+def test_several_of_one_name_are_removed_and_not_changed() -> None:
+    with pytest.raises(Refused, match=r"3 webhooks are called 'ci' \(1, 2, 3\); remove them all with state: absent"):
+        wanted(hook(namesakes=["3", "2"]))
+    assert wanted(hook(namesakes=["3", "2"]), state="absent") is None
+
+
+def test_an_export_leaves_out_what_another_server_makes_itself() -> None:
+    assert declared(hook()) == {"name": "ci", "url": "https://h/", "events": ["prompt.created"]}
+    assert declared(hook(status="DISABLED", description="d")) == {**(declared(hook()) or {}), "description": "d", "status": "DISABLED"}
+    assert not kept(hook())
