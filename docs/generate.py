@@ -16,12 +16,12 @@ MARK = "<!-- What follows is written by `make docs`. -->\n"
 
 
 def plain(text: str) -> str:
-    """Ansible's markup as Markdown's, for a cell of a table.
+    r"""Ansible's markup as Markdown's, for a cell of a table.
 
     >>> plain("With V(absent), see O(tags[].x) and M(a.b.c). E(HOME), C(x|y)")
-    'With `absent`, see `tags[].x` and `a.b.c`. `HOME`, `x\\\\|y`'
+    'With `absent`, see `tags[].x` and `a.b.c`. `HOME`, `x\\|y`'
     """
-    return re.sub(r"\b[OVMECIB]\(([^()]*)\)", r"`\1`", " ".join(text.split())).replace("|", "\\|")
+    return re.sub(r"\b[OVMECIB]\((?:[\w.]+#module:)?([^()]*)\)", r"`\1`", " ".join(text.split())).replace("|", "\\|")
 
 
 def rows(options: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -33,15 +33,14 @@ def rows(options: dict[str, Any], prefix: str = "") -> Iterator[str]:
         default = "required" if option.get("required") else f"`{str(option['default']).lower()}`" if "default" in option else ""
         choices = f" One of {', '.join(f'`{choice}`' for choice in option['choices'])}." if "choices" in option else ""
         yield f"| `{prefix}{name}` | {kind} | {default} | {plain(words)}{choices} |"
-        yield from rows(option.get("suboptions", {}), f"{prefix}{name}[].")
+        yield from rows(option.get("suboptions", {}), f"{prefix}{name}{'[]' if option['type'] == 'list' else ''}.")
 
 
 def reference() -> str:
     """A heading and a table a list of the declaration."""
     lines = []
     for section, option in yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"].items():
-        entries = {name: suboption for name, suboption in option["suboptions"].items()}
-        table = [line.replace(f"`{section}[].", "`") for line in rows(entries)]
+        table = [line.replace(f"`{section}[].", "`") for line in rows(option["suboptions"])]
         lines += [f"\n### {section}\n", "| key | type | default | meaning |", "|---|---|---|---|", *table]
     return "\n".join(lines) + "\n"
 

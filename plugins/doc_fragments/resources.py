@@ -15,10 +15,13 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._resources import KIN
 _MODULES = "ansible_collections.mlops.mlflow.plugins.modules"
 
 
-def _list(section: str, module: str, options: dict[str, Any]) -> dict[str, Any]:
+def _list(section: str, module: str, documented: dict[str, Any], names: set[str]) -> dict[str, Any]:
     """The option ``section``: a list of what ``module`` takes. What its words say of its own options they say of an entry's."""
-    names = "|".join(sorted(options, key=len, reverse=True))
-    text = re.sub(rf"O\((?=(?:{names})\b)", f"O({section}[].", yaml.safe_dump(options, sort_keys=False, width=10**6, allow_unicode=True))
+    options = {name: option for name, option in documented.items() if name in names}
+    text = yaml.safe_dump(options, sort_keys=False, width=10**6, allow_unicode=True)
+    for name in documented:
+        there = f"{section}[].{name}" if name in names else f"mlops.mlflow.{module}#module:{name}"
+        text = re.sub(rf"O\({name}(?=[)=.\[])", f"O({there}", text)
     return {
         "description": [f"What the M(mlops.mlflow.{module}) module takes, apart from the connection, an entry each."],
         "type": "list",
@@ -32,11 +35,12 @@ def _lists() -> dict[str, Any]:
     for section, kind in KINDS.items():
         module = f"mlflow_{kind.rules.LABEL.replace(' ', '_')}"
         documented = yaml.safe_load(import_module(f"{_MODULES}.{module}").DOCUMENTATION)["options"]
-        found[section] = _list(section, module, {name: text for name, text in documented.items() if name in kind.rules.OPTIONS})
+        found[section] = _list(section, module, documented, set(kind.rules.OPTIONS))
     return found
 
 
 class ModuleDocFragment:
     """Fragment C(mlops.mlflow.resources)."""
 
-    DOCUMENTATION = yaml.safe_dump({"options": _lists()}, sort_keys=False, width=10**6, allow_unicode=True)
+    # With its type, since yamllint of ansible-test takes a plain assignment for a text.
+    DOCUMENTATION: str = yaml.safe_dump({"options": _lists()}, sort_keys=False, width=10**6, allow_unicode=True)

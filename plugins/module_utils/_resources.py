@@ -84,8 +84,8 @@ def _nothing(_current: State | None) -> None:
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
-    """A list a kind, whose entries take what the kind's single module takes."""
-    return {section: {"type": "list", "elements": "dict", "options": kind.rules.OPTIONS} for section, kind in KINDS.items()}
+    """A list a kind, whose entries take what the kind's single module takes. What is secret in it is one of those."""
+    return {section: {"type": "list", "elements": "dict", "options": kind.rules.OPTIONS, "no_log": False} for section, kind in KINDS.items()}
 
 
 def run(module: AnsibleModule, make_client: Callable[[], RestClient]) -> NoReturn:

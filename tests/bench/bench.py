@@ -1,63 +1,21 @@
-"""Measure, in one run and as ratios: what a module costs, a second run of the playbook, and the stack in memory.
+"""Measure, in one run and as ratios: a second run of the playbook, the stack in memory, each module's CPU, and a whole declaration.
 
 It brings up a deployment of its own, from nothing, and removes it at the end.
 """
 from __future__ import annotations
 
-import os
-import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
-from deployment import Deployment  # noqa: E402 - lies beside this folder
+from cpu import module_costs  # noqa: E402 - after the folder that it needs
+from deployment import Deployment  # noqa: E402
 from harness import Stack  # noqa: E402
-from payloads import payload, run  # noqa: E402
 from resources import resources  # noqa: E402
-
-ROUNDS = 30
-#: A module, the arguments by which it makes what it then finds right, and those by which it takes it away.
-MODULES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "empty": ({}, {}),
-    "mlops.mlflow.mlflow_registered_model": (
-        {"name": "bench", "description": "a", "tags": {"team": "risk", "tier": "1"}},
-        {"name": "bench", "state": "absent"},
-    ),
-    "mlops.mlflow.mlflow_database": (
-        {"name": "bench", "owner_password": "for-the-bench-alone", "grants": {}},
-        {"name": "bench", "state": "absent", "remove_owner": True},
-    ),
-    "mlops.mlflow.mlflow_bucket": ({"name": "bench", "tags": {"team": "risk"}}, {"name": "bench", "state": "absent"}),
-}
-
-
-def module_costs(stack: Stack) -> Iterator[tuple[str, str]]:
-    """The CPU time of each module that finds everything right, over that of an empty one. Their runs take turns."""
-    environment = {**os.environ, **stack.environment()}
-    with tempfile.TemporaryDirectory() as folder:
-        payloads = {name: payload(name, present, stack, Path(folder)) for name, (present, _absent) in MODULES.items()}
-        costs: dict[str, list[float]] = {name: [] for name in payloads}
-        for number in range(ROUNDS + 1):
-            for name, path in payloads.items():
-                done = run(stack.python, path, environment)
-                if done.result.get("changed"):
-                    sys.exit(f"bench: {name} found something to change: {done.result}")
-                if number:  # the first round warms the caches
-                    costs[name].append(done.cpu)
-        for name, (_present, absent) in MODULES.items():
-            payload(name, absent, stack, Path(folder, "end"))
-    empty = statistics.median(costs["empty"])
-    yield "CPU of an empty module", f"{empty * 1000:.0f} ms"
-    for name, each in costs.items():
-        if name != "empty":
-            middle = statistics.median(each)
-            yield f"CPU of {name.split('.')[2]} over that", f"{middle / empty:.2f}  ({middle * 1000:.0f} ms)"
 
 
 def runs(deployment: Deployment) -> Iterator[tuple[str, str]]:
