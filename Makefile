@@ -6,7 +6,7 @@ export EMBEDDED_HOME ?= $(if $(filter 0,$(shell id -u)),/var/lib/mlops-mlflow,$(
 export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env lock build lint unit contract sanity integration molecule test-quick test test-all bench clean
+.PHONY: help setup up down destroy env lock docs build lint unit contract sanity integration utils molecule test-quick test test-all bench clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,9 @@ lock: setup ## Write the embedded stack's requirements.txt anew, from requiremen
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
 	  --output-file roles/embedded/files/requirements.txt roles/embedded/files/requirements.in
 
+docs: setup ## Write the reference of docs/mlflow-as-code.md anew, from the modules' documentation
+	@PYTHONPATH=build/collections python docs/generate.py
+
 build: setup ## Build the collection's artifact, and install it in build/artifact
 	@rm -rf build/artifact && ansible-galaxy collection build --output-path build/artifact >/dev/null
 	@ANSIBLE_COLLECTIONS_PATH=build/artifact ansible-galaxy collection install --force --offline -p build/artifact build/artifact/*.tar.gz >/dev/null
@@ -44,6 +47,7 @@ lint: setup ## Read everything: Python, types, roles, documentation, shell
 	@ruff check --output-format concise
 	@mypy
 	@ansible-lint
+	@PYTHONPATH=build/collections python docs/generate.py --check
 	@antsibull-changelog lint
 	@antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self --skip-rstcheck $(COLLECTION)
 	@shellcheck $$(git ls-files -co --exclude-standard '.ci/*' '*.sh')
@@ -60,6 +64,9 @@ sanity: build ## Run ansible-test sanity on the artifact
 integration: build ## Deploy with the artifact, and run the modules against real servers
 	@MLFLOW_TEST_COLLECTIONS=build/artifact pytest tests/integration
 
+utils: setup ## Read and test the Python package mlflow-utils
+	@.ci/utils
+
 molecule: setup ## Run the Molecule scenarios
 	@molecule test --all
 
@@ -67,10 +74,12 @@ test-quick: ## Run the tests that need no server
 	@.ci/stages setup lint unit contract sanity
 
 test: ## Run every test, the quick ones first
-	@.ci/stages setup lint unit contract sanity integration molecule
+	@.ci/stages setup lint unit contract sanity integration utils molecule
 
 test-all: test ## Run every test, and the quick ones on each supported Python
 	@.ci/sweep 3.11 3.12 3.13
+	@.ci/utils 3.10 3.11 3.12 3.13
+	@.ci/utils-airflow
 
 bench: setup ## Measure: CPU of a module, time of a second run, memory of the stack
 	@python tests/bench/bench.py

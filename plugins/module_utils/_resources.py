@@ -99,9 +99,12 @@ def run(module: AnsibleModule, make_client: Callable[[], RestClient]) -> NoRetur
         raise InvalidOption("connections", params["connections"], "is too small", "give 1 or more")
     make_client().close()  # an option of the connection that cannot be used is said before anything is read
     pool = Pool(make_client, params["connections"])
-    if params["state"] == "exported":
-        module.exit_json(changed=False, resources=export(params, pool))
-    _apply(module, pool)
+    try:
+        if params["state"] == "exported":
+            module.exit_json(changed=False, resources=export(params, pool))
+        _apply(module, pool)
+    finally:
+        pool.close()
 
 
 def _apply(module: AnsibleModule, pool: Pool) -> NoReturn:
@@ -210,21 +213,22 @@ def _carry_out(module: AnsibleModule, pool: Pool, items: Sequence[Item]) -> None
     finished: set[int] = set()
     for part, group in _phases(items):
         failed: list[tuple[Item, Exception]] = []
-
-        def work(client: RestClient, lane: list[Item], part: Part = part, failed: list[tuple[Item, Exception]] = failed) -> None:
-            for item in lane:
-                try:
-                    carry_out(item.step(client), item.plan, partial(part, item))
-                except (ServerError, ValueError) as error:
-                    failed.append((item, error))
-                    raise
-                if part is _late or _late(item, item.plan).is_empty:
-                    finished.add(id(item))
-
-        outcomes = pool.run(work, _lanes(group))
+        outcomes = pool.run(partial(_carry_out_lane, part, finished, failed), _lanes(group))
         if failed:
             _fail(module, items, finished, failed)
         _results(outcomes)
+
+
+def _carry_out_lane(part: Part, finished: set[int], failed: list[tuple[Item, Exception]], client: RestClient, lane: list[Item]) -> None:
+    """Apply ``part`` of each plan in turn; what is then as declared joins ``finished``, what cannot be joins ``failed``."""
+    for item in lane:
+        try:
+            carry_out(item.step(client), item.plan, partial(part, item))
+        except (ServerError, ValueError) as error:
+            failed.append((item, error))
+            raise
+        if part is _late or _late(item, item.plan).is_empty:
+            finished.add(id(item))
 
 
 def _lanes(items: Sequence[Item]) -> list[list[Item]]:

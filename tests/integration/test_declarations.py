@@ -22,6 +22,7 @@ SECTIONS = ("experiments", "registered_models", "model_versions", "prompts", "we
 FEW = ["iris", "имя 模型 🤖", "quote ' \" % %20 \\ ; $(x)", ".leading", "n" * 250]
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
 NAMES = st.one_of(st.sampled_from(FEW), st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/:*"), min_size=1, max_size=30))
+TEMPLATES = TEXT.filter(lambda text: text.strip() != "")
 TAGS = st.dictionaries(st.text("abyz имя.-_", min_size=1, max_size=20).filter(lambda key: key.strip(". ") == key), TEXT, max_size=3)
 EVENTS = ["registered_model.created", "model_version.created", "model_version_tag.set", "model_version_alias.created"]
 NUMBERS = itertools.count()
@@ -48,8 +49,7 @@ def versions(draw: st.DrawFn, models: list[dict[str, Any]]) -> list[dict[str, An
 @st.composite
 def declarations(draw: st.DrawFn) -> Declaration:
     models = draw(entries(description=TEXT, tags=TAGS))
-    prompts = draw(entries(tags=TAGS, versions=st.lists(st.fixed_dictionaries({"template": TEXT.filter(str.strip)}), max_size=3)))
-    taken = {model["name"] for model in models}
+    prompts = draw(st.lists(st.fixed_dictionaries({"tags": TAGS, "versions": st.lists(st.fixed_dictionaries({"template": TEMPLATES}), max_size=3)})))
     hooks = [
         {"name": f"hook-{number}", "url": f"https://127.0.0.1:9/{number}", "events": sorted(draw(st.sets(st.sampled_from(EVENTS), min_size=1)))}
         for number in range(draw(st.integers(0, 2)))
@@ -59,7 +59,7 @@ def declarations(draw: st.DrawFn) -> Declaration:
         "registered_models": models,
         "model_versions": draw(versions(models)),
         # A prompt's versions cannot be taken back one by one, so each is new.
-        "prompts": [{**prompt, "name": f"{prompt['name'][:200]} {next(NUMBERS)}"} for prompt in prompts if prompt["name"] not in taken],
+        "prompts": [{"name": f"prompt-{next(NUMBERS)}", **prompt} for prompt in prompts[:3]],
         "webhooks": hooks,
     }
 
@@ -85,10 +85,10 @@ class Module:
 def resources(server: Server, check_mode: bool = False, **options: Any) -> dict[str, Any]:
     """The result of mlflow_resources, in this process."""
     spec = {**_resources.argument_spec(), "kinds": {"type": "list", "default": list(SECTIONS)}}
-    given = {"prune": [], "prune_limit": 100, "connections": 4, "portable": False, **options}
-    validated = ArgumentSpecValidator({**spec, **{name: {"type": "raw"} for name in given}}).validate(given)
+    given = {"state": "present", "prune": [], "prune_limit": 100, "connections": 4, "portable": False, **options}
+    validated = ArgumentSpecValidator({**{name: {"type": "raw"} for name in given}, **spec}).validate(given)
     assert not validated.error_messages
-    module = Module({"state": "present", **validated.validated_parameters}, check_mode)
+    module = Module(validated.validated_parameters, check_mode)
     with pytest.raises(Ended) as ended:
         _resources.run(module, lambda: RestClient(Connection(server.stack.tracking_uri)))  # type: ignore[arg-type]
     result: dict[str, Any] = ended.value.args[0]

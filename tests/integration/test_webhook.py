@@ -203,7 +203,7 @@ def test_an_address_that_mlflow_does_not_deliver_to(own: tuple[Server, Path], ur
 def test_a_secret_of_another_key(own: tuple[Server, Path]) -> None:
     server, database = own
     made = server.run.succeed(MODULE, name="test.key", url=URL, events=["prompt.created"], secret="s3cr3t")["webhook"]
-    with closing(sqlite3.connect(database)) as connection, connection:
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         (stored,) = connection.execute("SELECT secret FROM webhooks WHERE webhook_id = ?", [made["webhook_id"]]).fetchone()
         other = Fernet(Fernet.generate_key()).encrypt(b"s3cr3t").decode()
         connection.execute("UPDATE webhooks SET secret = ? WHERE webhook_id = ?", [other, made["webhook_id"]])
@@ -211,7 +211,7 @@ def test_a_secret_of_another_key(own: tuple[Server, Path]) -> None:
         message = server.run.fail(module, name="test.other")
         assert message.startswith("webhooks cannot be read, since the server cannot decrypt the secret of one of them (500); start all its processes")
         assert "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY" in message
-    with closing(sqlite3.connect(database)) as connection, connection:
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("UPDATE webhooks SET secret = ? WHERE webhook_id = ?", [stored, made["webhook_id"]])
     assert server.run.succeed(f"{MODULE}_info", name="test.key")["webhooks"] == [made]
 

@@ -1,0 +1,4 @@
+"""``python -m mlflow_utils.cli``."""
+from mlflow_utils.cli import main
+
+main()

@@ -1,0 +1,322 @@
+"""The commands."""
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import __version__
+from .._place import CHAMPION
+from .._selection import Direction, checked_direction
+from ..client import VARIABLES, Client, Settings, connect, load_settings
+from .errors import Code, UsageError, explained
+from .output import Format, progress, serialised, table, write
+
+if TYPE_CHECKING:
+    from ..experiment_comparison import Comparison
+    from ..model_registry import ModelRegistry
+
+COMMAND = "mlflow-utils"
+SECRETS = tuple(VARIABLES[field][0] for field, value in Settings.model_fields.items() if "SecretStr" in str(value.annotation))
+# Wide enough to say something, narrow enough for a screen.
+METRIC_COLUMNS = 6
+
+app = typer.Typer(
+    name=COMMAND,
+    help="Experiments, runs and registered models of one MLflow server.",
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong option or setting, 3 no answer or wrong credentials, 4 not there, 5 not promoted.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class State:
+    """What the options before the command say, and the connection, made when a command needs it."""
+
+    def __init__(self) -> None:
+        self.file: Path | None = None
+        self.output = Format.TABLE
+        self.connection: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """The configured client; raises SettingsError."""
+        if self.connection is None:
+            self.connection = connect(load_settings(self.file))
+        return self.connection
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """The registry of the same server."""
+        from ..model_registry import ModelRegistry  # noqa: PLC0415 - not every command needs it
+
+        return ModelRegistry(self.client)
+
+
+def _models(context: typer.Context, incomplete: str) -> list[str]:
+    return _names(lambda state: [model.name for model in state.registry.models()], incomplete)
+
+
+def _experiments(context: typer.Context, incomplete: str) -> list[str]:
+    from .._runs import all_experiments  # noqa: PLC0415 - not every command needs it
+
+    return _names(lambda state: [experiment.name for experiment in all_experiments(state.client)], incomplete)
+
+
+def _names(read: Any, incomplete: str) -> list[str]:
+    """The names that begin so; none where the server cannot be asked, for a shell has no place for an error."""
+    try:
+        return [name for name in read(State()) if name.startswith(incomplete)]
+    except Exception:
+        return []
+
+
+Output = Annotated[Format | None, typer.Option("--output", "-o", help="How to print.", show_default="table")]
+Experiments = Annotated[list[str] | None, typer.Argument(help="Names or ids; all experiments where none is given.", autocompletion=_experiments)]
+Model = Annotated[str, typer.Argument(help="Name of the registered model.", autocompletion=_models)]
+Alias = Annotated[str | None, typer.Option(help="The alias to move.", show_default=CHAMPION)]
+Stage = Annotated[str | None, typer.Option(help="A stage instead of an alias: Staging or Production.")]
+Filter = Annotated[str, typer.Option(help="MLflow's search syntax: \"metrics.accuracy > 0.8 and params.depth = '3'\".")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Settings file; the environment's variables go before it.")] = None,
+    output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.TABLE,
+    version: Annotated[bool, typer.Option("--version", help="Print the version, and end.", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Experiments, runs and registered models of one MLflow server."""
+    state: State = context.obj
+    state.file, state.output = file, output
+
+
+def _form(context: typer.Context, output: Format | None) -> Format:
+    state: State = context.obj
+    return output or state.output
+
+
+@app.command()
+def experiments(context: typer.Context, output: Output = None) -> None:
+    """List the experiments."""
+    from .._runs import all_experiments  # noqa: PLC0415 - costs two seconds
+
+    columns = ("experiment_id", "name", "artifact_location")
+    write([{column: getattr(one, column) for column in columns} for one in all_experiments(context.obj.client)], _form(context, output), columns)
+
+
+@app.command()
+def runs(
+    context: typer.Context,
+    experiments: Experiments = None,
+    filter: Filter = "",
+    order_by: Annotated[list[str] | None, typer.Option(help="\"metrics.accuracy DESC\"; again for more.", show_default="newest first")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The most runs to list.")] = 100,
+    output: Output = None,
+) -> None:
+    """List the runs of experiments, newest first."""
+    from .. import _runs  # noqa: PLC0415 - costs two seconds
+
+    client: Client = context.obj.client
+    found = _runs.find_experiments(client, experiments) if experiments else _runs.all_experiments(client)
+    names = {experiment.experiment_id: experiment.name for experiment in found}
+    rows = []
+    with progress("runs read") as count:
+        for run in _runs.iter_runs(client, list(names), filter=filter, order_by=order_by or ["attributes.start_time DESC"], limit=limit):
+            rows.append(_runs.row(run, names[run.info.experiment_id]))
+            count(len(rows))
+    metrics = sorted({key for row in rows for key in row if key.startswith("metrics.")})[:METRIC_COLUMNS]
+    write(rows, _form(context, output), ("run_id", "run_name", "experiment", "status", "start_time", *metrics))
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    experiments: Experiments = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", "-m", help="NAME, or NAME:min if less is better; again for a Pareto front.")] = None,
+    filter: Filter = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="The most runs to read.", show_default="all")] = None,
+    to: Annotated[Path | None, typer.Option(help="Write a report instead of printing: .md, .html or .csv.")] = None,
+    output: Output = None,
+) -> None:
+    """Compare runs: the best by each metric, the Pareto front of several, and the parameters that differ."""
+    from ..experiment_comparison import compare as read  # noqa: PLC0415 - of the extra `compare`
+
+    objectives = dict(_objective(one) for one in metric or [])
+    if to is not None and to.suffix not in (".md", ".html", ".csv"):
+        raise UsageError(f"--to is {str(to)!r}; its name must end with .md, .html or .csv")
+    with progress("runs read") as count:
+        comparison = read(context.obj.client, experiments or None, filter=filter, limit=limit, progress=count)
+    if to is None:
+        _print_comparison(comparison, objectives, _form(context, output))
+    elif to.suffix == ".csv":
+        comparison.to_csv(to)
+    else:
+        (comparison.to_markdown if to.suffix == ".md" else comparison.to_html)(to, objectives)
+
+
+def _objective(words: str) -> tuple[str, Direction]:
+    """The metric and its direction in ``NAME``, ``NAME:max`` or ``NAME:min``."""
+    name, _, direction = words.rpartition(":")
+    return (name, checked_direction(direction)) if name and direction in ("max", "min") else (words, "max")
+
+
+def _print_comparison(comparison: Comparison, objectives: Mapping[str, Direction], form: Format) -> None:
+    rows = _rows(comparison.table)
+    best = {metric: _rows(comparison.best(metric, direction)) for metric, direction in objectives.items()}
+    front = list(comparison.pareto_front(objectives).index) if len(objectives) > 1 else []
+    differences = comparison.parameter_differences()
+    if form is not Format.TABLE:
+        winners = {metric: [row["run_id"] for row in found] for metric, found in best.items()}
+        parameters = differences.to_dict("index")
+        write({"runs": rows, "best": winners, "pareto_front": front, "parameter_differences": parameters}, form)
+        return
+    metrics = [f"metrics.{name}" for name in objectives] or [f"metrics.{name}" for name in comparison.metrics[:METRIC_COLUMNS]]
+    columns = ("run_id", "run_name", "experiment", "status", *metrics, *(f"params.{name}" for name in differences.index))
+    table(rows, columns, "Runs")
+    for metric, found in best.items():
+        table(found, columns, f"Best by {metric} ({objectives[metric]})")
+    if len(objectives) > 1:
+        table([row for row in rows if row["run_id"] in front], columns, "Pareto front")
+
+
+def _rows(frame: Any) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in frame.reset_index().to_dict("records")]
+
+
+@app.command()
+def models(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="A model, whose versions are listed.", show_default="all models", autocompletion=_models)] = None,
+    output: Output = None,
+) -> None:
+    """List the registered models, or the versions of one."""
+    registry: ModelRegistry = context.obj.registry
+    if name is None:
+        found = [
+            {
+                "name": model.name,
+                "latest_version": max((int(version.version) for version in model.latest_versions), default=None),
+                "aliases": {alias: str(version) for alias, version in sorted(model.aliases.items())},
+                "tags": dict(model.tags),
+                "description": model.description or "",
+            }
+            for model in registry.models()
+        ]
+        write(found, _form(context, output), ("name", "latest_version", "aliases", "description"))
+        return
+    aliases = registry.model(name).aliases
+    versions = [
+        {
+            "version": str(version.version),
+            "aliases": sorted(alias for alias, held in aliases.items() if str(held) == str(version.version)),
+            "stage": version.current_stage,
+            "run_id": version.run_id or None,
+            "source": version.source,
+            "tags": dict(version.tags),
+            "description": version.description or "",
+        }
+        for version in registry.versions(name)
+    ]
+    write(versions, _form(context, output), ("version", "aliases", "stage", "run_id", "source"))
+
+
+@app.command()
+def promote(
+    context: typer.Context,
+    model: Model,
+    version: Annotated[str, typer.Argument(help="Its number, @alias, a stage, or latest.")],
+    alias: Alias = None,
+    stage: Stage = None,
+    metric: Annotated[str | None, typer.Option("--metric", "-m", help="NAME or NAME:min: promote only if it is better in this.")] = None,
+    min_improvement: Annotated[float, typer.Option(min=0.0, help="By how much at least, in the metric's unit.")] = 0.0,
+    output: Output = None,
+) -> None:
+    """Give a version the alias champion, if it is better than the one that has it; exit code 5 if it is not."""
+    name, direction = _objective(metric) if metric is not None else (None, "max")
+    done = context.obj.registry.promote(model, version, alias=alias, stage=stage, metric=name, direction=direction, min_improvement=min_improvement)
+    write(asdict(done), _form(context, output), None)
+    if not done.promoted and done.previous != done.version:
+        raise typer.Exit(Code.NOT_PROMOTED)
+
+
+@app.command()
+def rollback(context: typer.Context, model: Model, alias: Alias = None, stage: Stage = None, output: Output = None) -> None:
+    """Give the alias back to the version that had it before."""
+    write(asdict(context.obj.registry.rollback(model, alias=alias, stage=stage)), _form(context, output))
+
+
+@app.command("serve-manifest")
+def serve_manifest(
+    context: typer.Context,
+    model: Model,
+    version: Annotated[str, typer.Argument(help="Its number, @alias, a stage, or latest.")] = f"@{CHAMPION}",
+    artifact_root: Annotated[str | None, typer.Option(help="The server's artifacts destination, where it proxies them: s3://bucket/path.")] = None,
+    service_name: Annotated[str | None, typer.Option(help="Name of the InferenceService.", show_default="made of the model's")] = None,
+    namespace: Annotated[str | None, typer.Option(help="Namespace of the InferenceService.")] = None,
+    service_account: Annotated[str | None, typer.Option(help="Service account that has the storage's credentials.")] = None,
+    output: Output = None,
+) -> None:
+    """Print the KServe InferenceService of a version, for kubectl apply -f -: YAML, or JSON."""
+    made = context.obj.registry.inference_service(
+        model, version, artifact_root=artifact_root, service_name=service_name, namespace=namespace, service_account=service_account
+    )
+    sys.stdout.write(serialised(made, _form(context, output)))
+
+
+@app.command()
+def health(context: typer.Context, output: Output = None) -> None:
+    """Ask the server whether it works; exit code 3 if it does not."""
+    found = Client(load_settings(context.obj.file)).health()
+    write(asdict(found), _form(context, output))
+    if not found.reachable:
+        raise typer.Exit(Code.NO_ANSWER)
+
+
+@app.command()
+def env(
+    context: typer.Context,
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Print passwords, tokens and keys too.")] = False,
+    output: Output = None,
+) -> None:
+    """Print the client's environment: export lines, for eval "$(mlflow-utils env --show-secrets)"."""
+    variables = load_settings(context.obj.file).environment()
+    hidden = [name for name in variables if name in SECRETS and not show_secrets]
+    shown = {name: value for name, value in variables.items() if name not in hidden}
+    form = _form(context, output)
+    if form is Format.TABLE:
+        print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in shown.items()))
+    else:
+        write(shown, form)
+    if hidden:
+        print(f"{COMMAND}: left out {', '.join(hidden)}; --show-secrets prints secrets too", file=sys.stderr)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with ``arguments``, those of the process where None; its exit code. Errors go to stderr, one sentence each."""
+    import logging  # noqa: PLC0415 - what libraries log is not the command's output
+
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    command = typer.main.get_command(app)
+    state = State()
+    try:
+        code = int(command.main(args=list(arguments) if arguments is not None else None, prog_name=COMMAND, standalone_mode=False, obj=state) or 0)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        code, sentence = explained(error, state.file)
+        if sentence:
+            print(f"{COMMAND}: {sentence}", file=sys.stderr)
+    return code
