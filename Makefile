@@ -81,8 +81,9 @@ test-all: test ## Run every test, and the quick ones on each supported Python
 	@.ci/utils 3.10 3.11 3.12 3.13
 	@.ci/utils-airflow
 
-bench: setup ## Measure: CPU of a module, time of a second run, memory of the stack
+bench: setup ## Measure: modules, whole declarations, a second run, the stack's memory, mlflow-utils
 	@python tests/bench/bench.py
+	@.ci/utils bench
 
 clean: ## Remove what building and testing leave, but for .venv
 	@rm -rf build .ansible .mypy_cache .ruff_cache .hypothesis
