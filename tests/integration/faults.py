@@ -24,14 +24,16 @@ class Faults:
     delay: float = 3.0
     uri: str = ""
     met: list[str] = field(default_factory=list)
+    requests: int = 0
     _writes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fault_of(self, method: str) -> str | None:
         """What befalls the next request."""
-        if method == "GET":
-            return None
         with self._lock:
+            self.requests += 1
+            if method == "GET":
+                return None
             self._writes += 1
             fault = self.plan.get(self._writes)
             if fault:

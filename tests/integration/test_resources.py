@@ -19,6 +19,7 @@ MODULE = "mlflow_resources"
 MODELS = "/api/2.0/mlflow/registered-models"
 VERSIONS = "/api/2.0/mlflow/model-versions"
 Apply = Callable[..., dict[str, Any]]
+Declaration = dict[str, list[dict[str, Any]]]
 
 EVERYTHING = ("experiments", "registered_models", "model_versions", "prompts", "webhooks")
 
@@ -59,7 +60,7 @@ def export(run: ModuleRunner) -> str:
     return str(result["yaml"])
 
 
-DECLARATION: dict[str, Any] = {
+DECLARATION: Declaration = {
     "experiments": [
         {"name": "имя опыта 模型 🤖", "tags": {"team": "risk", "mlflow.note.content": "two\nlines"}},
         {"name": "a/b: quote ' \" percent %20 $(x)", "artifact_location": "s3://elsewhere/a"},
@@ -177,6 +178,72 @@ def test_an_alias_may_name_a_version_of_the_same_run(run: ModuleRunner) -> None:
     (model,) = run.succeed("mlflow_registered_model_info", name="m")["registered_models"]
     assert model["aliases"] == {"champion": "2"}
     assert not run.succeed(MODULE, declaration=declared)["changed"]
+
+
+def test_a_kind_is_listed_and_not_read_one_by_one(run: ModuleRunner, server: Server) -> None:
+    names = [{"name": f"many {number}", "tags": {"n": number}} for number in range(30)]
+    run.succeed(MODULE, experiments=names, registered_models=names)
+    with Faults(server.stack.tracking_uri, {}).running() as proxy:
+        assert not run(MODULE, {"experiments": names, "registered_models": names}, env={"MLFLOW_TRACKING_URI": proxy.uri})["changed"]
+    assert proxy.requests == 2
+
+
+# With authentication
+
+
+@pytest.fixture
+def guarded(servers: Servers) -> Server:
+    """A server with authentication."""
+    return servers(Flavour("3.17.2", "sqlite", auth=True))
+
+
+def test_who_may_do_what_in_one_run(guarded: Server, tmp_path: Path) -> None:
+    secrets = ["the password of ann", "the key of a provider", "the secret of a hook"]
+    permission = {"resource_type": "experiment", "resource": "secured", "permission": "EDIT"}
+    declared: Declaration = {
+        "grants": [{"username": "ann", "resource_type": "registered_model", "resource": "secured", "permission": "READ"}],
+        "roles": [{"name": "scientists", "permissions": [permission], "users": ["ann"]}],
+        "users": [{"username": "ann", "password": secrets[0]}],
+        "experiments": [{"name": "secured"}],
+        "registered_models": [{"name": "secured"}],
+        "gateway_secrets": [{"name": "secured", "provider": "openai", "value": {"api_key": secrets[1]}}],
+        "gateway_model_definitions": [{"name": "secured", "secret": "secured", "provider": "openai", "model_name": "gpt-5"}],
+        "gateway_endpoints": [{"name": "secured", "models": [{"model_definition": "secured"}]}],
+        "webhooks": [{"name": "secured", "url": "http://127.0.0.1:9/", "events": ["prompt.created"], "secret": secrets[2]}],
+    }
+    source = tmp_path / "declaration.yml"
+    source.write_text(yaml.safe_dump(declared))
+    results = [guarded.run(MODULE, {"src": str(source)}, check=check) for check in (True, False, True, False)]
+    assert [result.get("msg") for result in results] == [None] * 4
+    assert [result["counts"]["created"] for result in results] == [9, 9, 0, 0]
+    assert [result["changed"] for result in results] == [True, True, False, False]
+    assert results[0]["diff"] == results[1]["diff"]
+    exported = guarded.run.succeed(MODULE, state="exported")
+    assert exported["resources"]["users"] == [{"username": "ann", "is_admin": False}]
+    assert exported["resources"]["roles"] == [{"name": "scientists", "permissions": [permission], "users": ["ann"]}]
+    assert {"experiment", "registered_model"} >= {grant["resource_type"] for grant in exported["resources"]["grants"]}
+    source.write_text(yaml.safe_dump({**declared, "experiments": [{"name": "/" * 300}]}))
+    failed = guarded.run(MODULE, {"src": str(source)})
+    assert "has 300 characters" in failed["msg"]
+    shown = "".join(result["_output"] for result in [*results, exported, failed])
+    assert [secret for secret in secrets if secret in shown] == []
+    gone = {section: [{**entry, "state": "absent"} for entry in entries] for section, entries in declared.items()}
+    source.write_text(yaml.safe_dump(gone))
+    assert guarded.run.succeed(MODULE, src=str(source))["counts"]["deleted"] == 9
+
+
+def test_the_own_password_changes_last(guarded: Server) -> None:
+    admin, old = guarded.stack.tracking_username, guarded.stack.tracking_password
+    new = "another password for a while"
+    users = [{"username": f"user {number}", "password": "a password for this test"} for number in range(8)]
+    declared: Declaration = {"users": [{"username": admin, "password": new}, *users], "experiments": [{"name": "after the users"}]}
+    result = guarded.run.succeed(MODULE, **declared)
+    assert len(result["actions"]) == 10
+    env = {"MLFLOW_TRACKING_PASSWORD": new}
+    gone = [{**user, "state": "absent"} for user in users]
+    back = guarded.run(MODULE, {"users": [{"username": admin, "password": old}, *gone]}, env=env)
+    assert back.get("msg") is None
+    assert not guarded.run.succeed(MODULE, users=[{"username": admin, "password": old, "update_password": "on_create"}])["changed"]
 
 
 # Files

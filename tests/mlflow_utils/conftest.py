@@ -47,7 +47,7 @@ def stack() -> Iterator[Stack]:
     if description:
         yield Stack(**json.loads(Path(description).read_text()))
         return
-    deployment = Deployment("utils", 27200, {"mlflow_server_auth": "none"})
+    deployment = Deployment("utils", 27300, {"mlflow_server_auth": "none"})
     keep = bool(os.environ.get("MLFLOW_TEST_KEEP"))
     if not keep:
         deployment.remove()
