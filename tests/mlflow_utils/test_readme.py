@@ -1,0 +1,36 @@
+"""The README's programs run as they stand."""
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).resolve().parents[2] / "src/mlflow_utils/README.md").read_text()
+PROGRAMS = {
+    heading: block
+    for section in README.split("\n## ")[1:]
+    for heading, block in [(section.partition("\n")[0], "\n".join(re.findall(r"```python\n(.*?)```", section, re.S)))]
+}
+
+
+@pytest.mark.parametrize("heading", ["Client", "Training runs", "Inference services"])
+def test_a_program_that_talks_to_a_server(heading: str, tracking_uri: str, tmp_path: Path) -> None:
+    run(PROGRAMS[heading], tmp_path, MLFLOW_TRACKING_URI=tracking_uri)
+
+
+@pytest.mark.parametrize("heading", ["Kubeflow Pipelines", "Argo Workflows"])
+def test_a_program_that_writes_a_manifest(heading: str, tmp_path: Path) -> None:
+    assert "mlflow-client" in run(PROGRAMS[heading], tmp_path) + "".join(path.read_text() for path in tmp_path.glob("*.yaml"))
+
+
+def run(program: str, folder: Path, **environment: str) -> str:
+    """What it prints."""
+    path = folder / "program.py"
+    path.write_text(program)
+    variables = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder), **environment}
+    done = subprocess.run([sys.executable, path], env=variables, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
