@@ -62,7 +62,7 @@ sanity: build ## Run ansible-test sanity on the artifact
 	@python tests/run_sanity.py
 
 integration: build ## Deploy with the artifact, and run the modules against real servers
-	@MLFLOW_TEST_COLLECTIONS=build/artifact pytest tests/integration
+	@MLFLOW_TEST_COLLECTIONS=build/artifact pytest -n 2 --dist loadfile tests/integration
 
 utils: setup ## Read and test the Python package mlflow-utils
 	@.ci/utils

@@ -16,7 +16,7 @@ from servers import DEPLOYED, MATRIX, Flavour, Server, Servers
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """A stack with basic authentication, brought up by site.yml and removed at the end.
+    """A stack with basic authentication, brought up by site.yml and removed at the end; one a process of tests.
 
     With MLFLOW_TEST_KEEP=1 it stays, and the next run finds it there. MLFLOW_TEST_STACK names a JSON file with the fields
     of ``Stack`` of servers to use instead.
@@ -25,7 +25,8 @@ def stack() -> Iterator[Stack]:
     if description:
         yield Stack(**json.loads(Path(description).read_text()))
         return
-    deployment = Deployment("integration", 27000, {"mlflow_server_auth": "basic"})
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    deployment = Deployment(f"integration-{worker}", 27000 + 20 * worker, {"mlflow_server_auth": "basic"})
     keep = bool(os.environ.get("MLFLOW_TEST_KEEP"))
     if not keep:
         deployment.remove()
