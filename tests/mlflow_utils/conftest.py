@@ -36,6 +36,15 @@ def pytest_collection_modifyitems(items: list[Item]) -> None:
             item.add_marker("server")
 
 
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """What a test changes in the environment, as ``connect`` does, is changed back."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """A stack without authentication, as services in a cluster have it, brought up by site.yml and removed at the end.
@@ -70,9 +79,12 @@ def tracking_uri(settings: Settings) -> str:
     return settings.tracking_uri
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(settings: Settings) -> Iterator[Client]:
-    """A connected client of the stack; child processes find the stack by their environment."""
+    """A connected client of the stack; child processes find the stack by their environment.
+
+    One a file, since the tests of another may have connected the process elsewhere.
+    """
     before = dict(os.environ)
     yield connect(settings)
     os.environ.clear()
