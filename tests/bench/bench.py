@@ -51,16 +51,23 @@ def memory(stack: Stack) -> Iterator[tuple[str, str]]:
     yield f"memory of the stack's {len(family)} processes", f"{sums['Pss'] / 1024:.0f} MiB proportional, {sums['Rss'] / 1024:.0f} MiB resident"
 
 
+def measurements(deployment: Deployment) -> Iterator[tuple[str, str]]:
+    """The rows of the table."""
+    yield from runs(deployment)
+    yield from memory(deployment.stack())
+    yield from module_costs(deployment.stack())
+    yield from resources(deployment.stack())
+
+
 def main() -> None:
-    """Measure, and print one table."""
+    """Measure, and print each figure as it is known."""
     deployment = Deployment("bench", 28600)
     deployment.remove()
     try:
-        rows = [*runs(deployment), *memory(deployment.stack()), *module_costs(deployment.stack()), *resources(deployment.stack())]
+        for what, figure in measurements(deployment):
+            print(f"{what:<56}{figure}", flush=True)
     finally:
         deployment.remove()
-    for what, figure in rows:
-        print(f"{what:<48}{figure}")
 
 
 if __name__ == "__main__":

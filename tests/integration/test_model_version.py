@@ -13,7 +13,7 @@ import loopback
 import pytest
 from faults import Faults
 from harness import ModuleRunner, Stack, Table, WriteGuard, twelve_steps
-from kinds import bring, settled
+from kinds import bring, foresee, settled
 from servers import Server
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
@@ -194,7 +194,7 @@ def test_an_alias_that_moved_meanwhile_is_not_taken_away(server: RestClient, nam
     adapter = MODEL_VERSION.adapter(server, {"name": name, "source": "s3://b/1"})
     state = adapter.read() or {}
     before = {**state, "aliases": ["champion"]}
-    plan = bring(server, MODEL_VERSION, check=True, name=name, source="s3://b/2", aliases=[], purge_aliases=True)
+    plan = foresee(server, MODEL_VERSION, name=name, source="s3://b/2", aliases=[], purge_aliases=True)
     assert plan.before is not None
     adapter.apply(type(plan)("update", before, {**state, "aliases": []}, plan.changes))
     assert [entry["aliases"] for entry in MODEL_VERSION.adapter.find(server, {"name": name})] == [[], ["champion"]]
@@ -234,7 +234,7 @@ def test_the_same_as_mlflows_own_client(version: Model, refused: Refused, stack:
     ]
     for which, message in missing:
         with pytest.raises(ServerError, match=message):
-            bring(server, MODEL_VERSION, check=True, name=name, **which)
+            foresee(server, MODEL_VERSION, name=name, **which)
 
 
 def test_a_model_that_is_missing_or_a_prompt(refused: Refused, server: RestClient, name: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from faults import Faults
 from harness import ModuleRunner, Stack, Table, WriteGuard, twelve_steps
-from kinds import bring, settled
+from kinds import bring, foresee, settled
 from servers import Server
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
@@ -274,7 +274,7 @@ def test_every_server(any_server: Server) -> None:
     if any_server.flavour.version.startswith("2."):
         for version in new:
             with pytest.raises(Unsupported, match=r"runs MLflow 2\.22\.5, and a .* needs 3\.0\.0 or later; upgrade the server"):
-                bring(client, PROMPT, check=True, name=name, versions=[version])
+                foresee(client, PROMPT, name=name, versions=[version])
     else:
         settled(client, PROMPT, name=name, versions=new)
     remove(client, f"{name}-model")

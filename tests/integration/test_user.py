@@ -61,10 +61,10 @@ def test_twelve_steps(run: ModuleRunner, stack: Stack, name: str) -> None:
 
 def test_no_password_is_shown(run: ModuleRunner, stack: Stack, name: str) -> None:
     run.succeed(MODULE, username=name, password=ONE)
-    result = run(MODULE, {"username": name, "password": TWO}, env={"ANSIBLE_DIFF_ALWAYS": "1"})
+    result = run(MODULE, {"username": name, "password": TWO})
     assert result["actions"] == [f"update user {name} password"]
-    assert '-    "password": "differs"' in result["_output"]
-    assert '+    "password": "set"' in result["_output"]
+    (diff,) = result["diff"]
+    assert (diff["before"]["password"], diff["after"]["password"]) == ("differs", "set")
     assert ONE not in result["_output"]
     assert TWO not in result["_output"]
     assert (logs_in(stack, name, ONE), logs_in(stack, name, TWO)) == (False, True)

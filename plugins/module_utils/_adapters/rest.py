@@ -344,8 +344,9 @@ def _error_of(payload: bytes) -> tuple[str | None, str | None]:
         return None, None
     if not isinstance(answer, dict) or "error_code" not in answer:
         return None, None
-    # What a database says of a statement quotes its values, hashes of passwords among them.
-    return str(answer["error_code"]), str(answer.get("message", "")).partition("\n[SQL:")[0]
+    message = str(answer.get("message", ""))
+    # What a database says of a statement, after its first line, quotes values, hashes of passwords among them.
+    return str(answer["error_code"]), message.partition("\n")[0] if "\n[SQL:" in message else message
 
 
 def _excerpt(payload: bytes) -> str:
