@@ -11,7 +11,7 @@ from mlflow_utils import Client
 collect_ignore = ["examples"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def environment(client: Client) -> dict[str, str]:
     """The variables of a notebook server or an Airflow worker."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
