@@ -94,6 +94,7 @@ class Kind:
     that name resources of other kinds, so that they are written once those are there. Where a kind ``repeats``, several
     resources may have one identity, and are told apart by their order. ``unlisted`` are the options that a listing cannot be
     compared with: an entry that gives one is read by itself.
+    ``parent`` is the section of what a resource is a part of, which has the first part of its identity.
     ``resolved`` takes a client and checked options, and gives the options with what only the server can tell put in.
     """
 
@@ -102,5 +103,6 @@ class Kind:
     adapter: type[Adapter]
     late: frozenset[str] = frozenset()
     repeats: bool = False
+    parent: str = ""
     unlisted: frozenset[str] = frozenset()
     resolved: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None

@@ -112,19 +112,34 @@ def exported(declaration: Declaration) -> Declaration:
     return {section: [{key: value for key, value in entry.items() if value} for entry in found] for section, found in ordered.items() if found}
 
 
+def by_source(declaration: Declaration) -> Declaration:
+    """The same, with the versions of one source together: those of another that were there before keep their places among them."""
+    versions = sorted(declaration.get("model_versions", []), key=lambda entry: (entry["name"], entry["source"]))
+    return {**declaration, "model_versions": versions}
+
+
 @pytest.fixture(scope="module")
 def server(servers: Servers) -> Server:
     """A server of its own, since all that is on it goes."""
     return servers(Flavour("3.17.2", "sqlite", env=(("MLFLOW_TEST_OF", "declarations"),)))
 
 
+NOTHING: Declaration = {section: [] for section in SECTIONS}
+
+
+def version(source: str) -> dict[str, Any]:
+    return {"name": "iris", "source": f"s3://bench/{source}"}
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(declarations())
-@example({section: [] for section in SECTIONS})
+@example(NOTHING)
+@example({**NOTHING, "registered_models": [{"name": "iris"}], "model_versions": [version("b"), version("a")]})
+@example({**NOTHING, "registered_models": [{"name": "iris"}], "model_versions": [version("a"), version("b"), version("a")]})
 def test_what_is_applied_is_what_is_exported(server: Server, declaration: Declaration) -> None:
     options: dict[str, Any] = {**exactly(declaration), "prune": list(SECTIONS)}
     predicted = resources(server, check_mode=True, **options)
     done = resources(server, **options)
     assert (done["actions"], done["diff"]) == (predicted["actions"], predicted["diff"])
-    assert resources(server, state="exported")["resources"] == exported(declaration)
+    assert by_source(resources(server, state="exported")["resources"]) == by_source(exported(declaration))
     assert not resources(server, **options)["changed"]

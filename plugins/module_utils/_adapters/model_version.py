@@ -23,6 +23,7 @@ class ModelVersion:
 
     ``identity`` is the rules'; the kind puts it in. Where a declaration has several entries of one identity, ``_place`` among
     the options is the entry's index among them and their count: they are the newest versions, in the order of both.
+    ``_parent_is_made`` says that the same run makes the model.
     """
 
     immutable = frozenset({"source", "run_id"})
@@ -61,7 +62,7 @@ class ModelVersion:
 
     def check(self, plan: Plan) -> None:
         """Raise Unmet for a model that is not there, Unsupported for aliases on a server without them, ServerError for a doubtful deletion."""
-        if plan.action == "create" and not _model(self._client, self._name):
+        if plan.action == "create" and not self._params.get("_parent_is_made") and not _model(self._client, self._name):
             raise Unmet(
                 f"name: registered model {self._name!r} does not exist, and a version needs its model; make it first, with mlflow_registered_model",
                 [("registered_models", self._name)],

@@ -16,4 +16,4 @@ class ModelVersion(adapter.ModelVersion):
     identity = staticmethod(model_version.identity)
 
 
-MODEL_VERSION = Kind("model_versions", model_version, ModelVersion, repeats=True, resolved=adapter.resolved)
+MODEL_VERSION = Kind("model_versions", model_version, ModelVersion, repeats=True, parent="registered_models", resolved=adapter.resolved)
