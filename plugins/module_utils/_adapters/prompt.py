@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters import registry
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ServerError
-from ansible_collections.mlops.mlflow.plugins.module_utils._ports import ABSENT, Plan, State
+from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Plan, State
 
 _TEXT = "mlflow.prompt.text"
 _TYPE = "_mlflow_prompt_type"
@@ -94,19 +94,8 @@ class Prompt:
             body = {"name": self._name, "description": after.get("description", ""), "tags": registry.as_list(tags)}
             self._client.write("POST", f"{registry.MODELS}/create", body, idempotent=False)
         else:
-            self._change_prompt(plan)
+            registry.update_model(self._client, self._name, plan)
         self._change_versions(before, after)
-
-    def _change_prompt(self, plan: Plan) -> None:
-        description = plan.change_of("description")
-        if description:
-            self._client.write("PATCH", f"{registry.MODELS}/update", {"name": self._name, "description": description.after})
-        for change in plan.changes_under("tags"):
-            body = {"name": self._name, "key": change.path[1]}
-            if change.after is ABSENT:
-                self._client.write("DELETE", f"{registry.MODELS}/delete-tag", body)
-            else:
-                self._client.write("POST", f"{registry.MODELS}/set-tag", {**body, "value": change.after})
 
     def _change_versions(self, before: State, after: State) -> None:
         old: dict[str, State] = before.get("versions", {})

@@ -8,16 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._adapters import registry
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ServerError, Unmet
 from ansible_collections.mlops.mlflow.plugins.module_utils._ports import ABSENT, Change, Plan, State
-
-_API = "/api/2.0/mlflow/registered-models"
-_VERSIONS = "/api/2.0/mlflow/model-versions"
-#: Aliases came with MLflow 2.3.0 (mlflow#7896); before, stages were all there was.
-_ALIASES_SINCE = (2, 3, 0)
-#: The most that a page may hold (SEARCH_REGISTERED_MODEL_MAX_RESULTS_THRESHOLD of mlflow/store/model_registry).
-_PAGE = 1000
 
 
 class RegisteredModel:
@@ -40,14 +34,14 @@ class RegisteredModel:
             yield from [found] if found else []
             return
         query = {"filter": where["filter"]} if where.get("filter") else {}
-        for entry in client.listed(f"{_API}/search", "registered_models", max_results=_PAGE, **query):
+        for entry in client.listed(f"{registry.MODELS}/search", "registered_models", max_results=registry.MODELS_PAGE, **query):
             yield _state(entry)
 
     def read(self) -> State | None:
         """The model's name, description, tags and aliases, its timestamps and the newest version of each stage, or None."""
-        answer = self._client.get_or_none(f"{_API}/get", name=self._name)
+        answer = self._client.get_or_none(f"{registry.MODELS}/get", name=self._name)
         if self._new_name:
-            renamed = self._client.get_or_none(f"{_API}/get", name=self._new_name)
+            renamed = self._client.get_or_none(f"{registry.MODELS}/get", name=self._new_name)
             if answer and renamed:
                 raise ServerError(
                     f"new_name: registered models {self._name!r} and {self._new_name!r} both exist, so the one cannot take the other's "
@@ -60,7 +54,7 @@ class RegisteredModel:
         """Raise Unsupported for aliases on a server without them, Unmet for an alias to a version that is not there."""
         aliases = plan.changes_under("aliases")
         if aliases:
-            self._client.require(_ALIASES_SINCE, "an alias")
+            self._client.require(registry.ALIASES_SINCE, "an alias")
         for change in aliases:
             if change.after is not ABSENT and not self._has_version(plan, change.after):
                 raise Unmet(
@@ -72,7 +66,7 @@ class RegisteredModel:
     def apply(self, plan: Plan) -> None:
         """Create, rename, update or delete."""
         if plan.action == "delete":
-            self._client.write("DELETE", f"{_API}/delete", {"name": (plan.before or {})["name"]})
+            self._client.write("DELETE", f"{registry.MODELS}/delete", {"name": (plan.before or {})["name"]})
         elif plan.action == "create":
             self._create(plan)
         else:
@@ -80,9 +74,9 @@ class RegisteredModel:
 
     def _create(self, plan: Plan) -> None:
         state = plan.after or {}
-        tags = [{"key": key, "value": value} for key, value in state.get("tags", {}).items()]
+        tags = registry.as_list(state.get("tags", {}))
         body = {"name": state["name"], "description": state.get("description", ""), "tags": tags}
-        self._client.write("POST", f"{_API}/create", body, idempotent=False)
+        self._client.write("POST", f"{registry.MODELS}/create", body, idempotent=False)
         for change in plan.changes_under("aliases"):
             self._set_alias(state["name"], change)
 
@@ -90,33 +84,21 @@ class RegisteredModel:
         name: str = (plan.before or {})["name"]
         rename = plan.change_of("name")
         if rename:
-            self._client.write("POST", f"{_API}/rename", {"name": name, "new_name": rename.after}, idempotent=False)
+            self._client.write("POST", f"{registry.MODELS}/rename", {"name": name, "new_name": rename.after}, idempotent=False)
             name = rename.after
-        description = plan.change_of("description")
-        if description:
-            # Leaving the description out of an update clears it, so no other update is ever sent.
-            self._client.write("PATCH", f"{_API}/update", {"name": name, "description": description.after})
-        for change in plan.changes_under("tags"):
-            self._set_tag(name, change)
+        registry.update_model(self._client, name, plan)
         for change in plan.changes_under("aliases"):
             self._set_alias(name, change)
-
-    def _set_tag(self, name: str, change: Change) -> None:
-        key = change.path[1]
-        if change.after is ABSENT:
-            self._client.write("DELETE", f"{_API}/delete-tag", {"name": name, "key": key})
-        else:
-            self._client.write("POST", f"{_API}/set-tag", {"name": name, "key": key, "value": change.after})
 
     def _set_alias(self, name: str, change: Change) -> None:
         alias = change.path[1]
         if change.after is ABSENT:
-            self._client.write("DELETE", f"{_API}/alias", {"name": name, "alias": alias})
+            self._client.write("DELETE", f"{registry.MODELS}/alias", {"name": name, "alias": alias})
         else:
-            self._client.write("POST", f"{_API}/alias", {"name": name, "alias": alias, "version": change.after})
+            self._client.write("POST", f"{registry.MODELS}/alias", {"name": name, "alias": alias, "version": change.after})
 
     def _has_version(self, plan: Plan, version: str) -> bool:
-        return bool(plan.before and self._client.get_or_none(f"{_VERSIONS}/get", name=plan.before["name"], version=version))
+        return bool(plan.before and self._client.get_or_none(f"{registry.VERSIONS}/get", name=plan.before["name"], version=version))
 
 
 def _state(entry: dict[str, Any]) -> State:
@@ -124,7 +106,7 @@ def _state(entry: dict[str, Any]) -> State:
         "name": entry["name"],
         # Unset and empty fields are left out of every answer.
         "description": entry.get("description", ""),
-        "tags": {tag["key"]: tag.get("value", "") for tag in entry.get("tags", [])},
+        "tags": registry.tags_of(entry),
         "aliases": {alias["alias"]: str(alias["version"]) for alias in entry.get("aliases", [])},
         "creation_timestamp": entry.get("creation_timestamp"),
         "last_updated_timestamp": entry.get("last_updated_timestamp"),

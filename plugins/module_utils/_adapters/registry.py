@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # FOR INTERNAL COLLECTION USE ONLY: may change in any release.
-"""What versions of models and versions of prompts share in MLflow's REST API (ModelRegistryService): both are model versions there."""
+"""What models and prompts, and their versions, share in MLflow's REST API (ModelRegistryService), which keeps both in the same tables."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._ports import ABSENT, Plan
 
 MODELS = "/api/2.0/mlflow/registered-models"
 VERSIONS = "/api/2.0/mlflow/model-versions"
@@ -68,6 +69,20 @@ def is_prompt(model: Mapping[str, Any]) -> bool:
 def as_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     """Tags as a request has them."""
     return [{"key": key, "value": value} for key, value in tags.items()]
+
+
+def update_model(client: RestClient, name: str, plan: Plan) -> None:
+    """Carry out what the plan says of the description and the tags of a model or a prompt."""
+    description = plan.change_of("description")
+    if description:
+        # Leaving the description out of an update clears it, so no other update is ever sent.
+        client.write("PATCH", f"{MODELS}/update", {"name": name, "description": description.after})
+    for change in plan.changes_under("tags"):
+        body = {"name": name, "key": change.path[1]}
+        if change.after is ABSENT:
+            client.write("DELETE", f"{MODELS}/delete-tag", body)
+        else:
+            client.write("POST", f"{MODELS}/set-tag", {**body, "value": change.after})
 
 
 class VersionWriter:

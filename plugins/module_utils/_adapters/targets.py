@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._adapters import registry
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Unmet
 
@@ -96,8 +97,7 @@ class Targets:
     def _exists(self, resource_type: str, resource: str) -> bool:
         if resource_type in ("registered_model", "prompt"):
             answer = self._client.get_or_none(f"{_API}/registered-models/get", name=resource)
-            tags = {tag["key"]: tag.get("value") for tag in (answer or {}).get("registered_model", {}).get("tags", [])}
-            return bool(answer) and (tags.get("mlflow.prompt.is_prompt") == "true") == (resource_type == "prompt")
+            return answer is not None and registry.is_prompt(answer["registered_model"]) == (resource_type == "prompt")
         if resource_type == "mcp_server":
             return self._client.get_or_none(f"{_API_3}/mcp-servers/{quote(resource)}") is not None
         return True

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._adapters import registry
 from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient, segment
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ApiError, ServerError
 from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Plan, State
@@ -19,7 +20,7 @@ _CONTENTS: tuple[tuple[str, str, dict[str, str], str], ...] = (
     # A deleted experiment still is in its workspace.
     ("/api/2.0/mlflow/experiments/search", "experiments", {"view_type": "ALL"}, "experiment"),
     ("/api/2.0/mlflow/registered-models/search", "registered_models", {}, "registered model"),
-    ("/api/2.0/mlflow/registered-models/search", "registered_models", {"filter": "tags.`mlflow.prompt.is_prompt` = 'true'"}, "prompt"),
+    ("/api/2.0/mlflow/registered-models/search", "registered_models", {"filter": registry.PROMPTS_ALONE}, "prompt"),
     ("/api/2.0/mlflow/webhooks", "webhooks", {}, "webhook"),
 )
 
