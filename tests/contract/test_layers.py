@@ -17,7 +17,7 @@ IO = frozenset(
     "asyncio boto3 botocore ftplib http io os multiprocessing pathlib psycopg psycopg2 requests select selectors shutil socket socketserver "
     "sqlite3 ssl subprocess tempfile threading urllib.request urllib3".split()
 )
-SDKS = frozenset({"boto3", "botocore", "psycopg2"})
+SDKS = frozenset({"boto3", "botocore", "psycopg2", "yaml"})
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,11 @@ ROOMS = {
     ),
     # The kinds that mlflow_resources knows, and what the modules of those say of their options.
     "_resources": Room(frozenset({"_adapters", "_core", "_errors", "_kinds", "_module", "_ports"}), frozenset({"ansible.module_utils"})),
-    "action": Room(frozenset({"_resources"}), frozenset({"ansible.errors", "ansible.plugins.action", "yaml"}), does_io=True),
+    "action": Room(
+        frozenset({"_core", "_resources"}),
+        frozenset({"ansible.errors", "ansible.plugins.action", "ansible.utils.display", "yaml"}),
+        does_io=True,
+    ),
     # What runs on the control node. The base takes a lookup's options and turns errors into its own; a lookup names one adapter and one rule.
     "plugin_utils": Room(
         frozenset({"_adapters", "_core", "_errors", "_tracking"}),

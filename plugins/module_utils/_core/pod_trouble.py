@@ -1,0 +1,210 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""What keeps a pod from being ready, read from the pod, its events and its claims as Kubernetes' API gives them. No I/O."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.remedies import remedy_for
+
+Object = Mapping[str, Any]
+
+#: How often a container may end before it is given up: its next start is then 40 seconds away, each further one twice that
+#: (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy).
+_RESTARTS = 3
+#: Memory does not come back by itself.
+_KILLS = 2
+#: How long, in seconds, a pod may go without a node, or without what it mounts, before it is given up: old pods end within it.
+_GRACE = 60
+#: What happened so many seconds before the wait began is of the run that is waited for.
+_RECENT = 15
+#: What a registry answers that it would answer again.
+_PULL_FINAL = re.compile(r"not found|manifest unknown|unauthorized|denied|forbidden|invalid reference|no match for platform", re.I)
+_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
+_CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a pod is not ready. ``what`` is a clause for a message; ``hopeless`` says that waiting does not help.
+
+    ``container`` is whose log tells more, of its run before where ``previous``; empty where no log does.
+    ``stale`` says that it is Kubernetes that waits, to try again what failed before this wait began.
+    """
+
+    what: str
+    remedy: str = ""
+    hopeless: bool = False
+    container: str = ""
+    previous: bool = False
+    stale: bool = False
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a pod is judged by: the namespace's ``events`` and its ``claims`` by name.
+
+    ``now`` and ``since``, when the wait began, are in seconds since 1970.
+    """
+
+    events: Sequence[Object]
+    claims: Mapping[str, Object]
+    now: float
+    since: float
+
+
+def pod_trouble(pod: Object, scene: Scene) -> Trouble | None:
+    """The worst of what keeps ``pod`` from being ready; None where it merely takes its time."""
+    status, events = pod["status"], events_of("Pod", pod["metadata"]["name"], scene.events)
+    if status.get("phase") == "Failed" and status.get("reason") == "Evicted":
+        text = one_line(status.get("message", ""))
+        return Trouble(f"was evicted: {text}", remedy_for(text))
+    is_new = seconds(pod["metadata"].get("creationTimestamp")) >= scene.since - _RECENT
+    found = [trouble for state, is_init in containers(pod) if (trouble := _container_trouble(state, is_init, events, scene, is_new))]
+    if found:
+        return sorted(found, key=lambda trouble: not trouble.hopeless)[0]
+    return _unscheduled(pod, scene) or _unmounted(pod, events, scene) or _unhealthy(pod, events)
+
+
+def containers(pod: Object) -> Iterator[tuple[Object, bool]]:
+    """The state of each container, and whether it is one that runs before the others."""
+    for key in ("initContainerStatuses", "containerStatuses"):
+        for state in pod["status"].get(key) or ():
+            yield state, key == "initContainerStatuses"
+
+
+def waiting_reason(state: Object) -> str:
+    """Why a container does not run, in Kubernetes' one word; empty where it does or did."""
+    return str(_of(state, "waiting").get("reason", ""))
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether the pod takes requests."""
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in pod["status"].get("conditions", ()))
+
+
+def events_of(kind: str, name: str, events: Iterable[Object]) -> list[Object]:
+    """The events about one object, the newest last."""
+    about = [event for event in events if (event["involvedObject"].get("kind"), event["involvedObject"].get("name")) == (kind, name)]
+    return sorted(about, key=event_time)
+
+
+def event_time(event: Object) -> float:
+    """When it last happened, in seconds since 1970."""
+    last = event.get("lastTimestamp") or (event.get("series") or {}).get("lastObservedTime") or event.get("eventTime")
+    return seconds(last or event["metadata"].get("creationTimestamp"))
+
+
+def newest(events: Sequence[Object], *reasons: str) -> str:
+    """The message of the newest event for one of ``reasons``, on one line; empty where there is none."""
+    return next((one_line(event.get("message", "")) for event in reversed(events) if event.get("reason") in reasons), "")
+
+
+def one_line(text: str | None) -> str:
+    r"""``text`` without line breaks, and without passwords in URLs.
+
+    >>> one_line("cannot reach postgresql://mlflow:secret@db/mlflow\n  now")
+    'cannot reach postgresql://mlflow:…@db/mlflow now'
+    """
+    return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:…@", " ".join((text or "").split()))
+
+
+def seconds(timestamp: str | None) -> float:
+    """A time of Kubernetes' API as seconds since 1970; 0 for none.
+
+    >>> seconds("2026-11-22T09:00:00Z") - seconds("2026-11-22T08:59:59.123456Z")
+    1.0
+    """
+    if not timestamp:
+        return 0.0
+    return datetime.strptime(timestamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+
+
+def _of(state: Object, key: str, when: str = "state") -> Object:
+    found: Object = (state.get(when) or {}).get(key) or {}
+    return found
+
+
+def _container_trouble(state: Object, is_init: bool, events: Sequence[Object], scene: Scene, is_new: bool) -> Trouble | None:
+    """``is_new`` says that the pod was made for the rollout that is waited for, not before."""
+    reason = waiting_reason(state)
+    if reason in _IMAGE:
+        return _image_trouble(state, reason, events, scene, is_new)
+    if reason in _CONFIG:
+        text = one_line(_of(state, "waiting").get("message"))
+        # The kubelet's view of a Secret that was just made may be a moment behind.
+        return Trouble(f"container {state['name']}: {reason}: {text}", remedy_for(text), "sync" not in text and scene.now - scene.since > _RECENT)
+    ended_now = _of(state, "terminated")
+    ended = ended_now or _of(state, "terminated", "lastState")
+    is_over = is_init and ended_now and not ended_now.get("exitCode")
+    return _ended(state, ended, not ended_now, events, scene, is_new) if ended and not state.get("ready") and not is_over else None
+
+
+def _image_trouble(state: Object, reason: str, events: Sequence[Object], scene: Scene, is_new: bool) -> Trouble:
+    pulls = [event for event in events if event.get("reason") in ("Failed", "InspectFailed", "ErrImageNeverPull")]
+    pulls = [event for event in pulls if state.get("image", "") in event.get("message", "")]
+    text = one_line(pulls[-1]["message"]) if pulls else one_line(_of(state, "waiting").get("message"))
+    # Kubernetes waits up to five minutes before it tries again.
+    stale = reason == "ImagePullBackOff" and not is_new
+    tried = is_new or (bool(pulls) and event_time(pulls[-1]) >= scene.since)
+    hopeless = tried and (reason in ("InvalidImageName", "ErrImageNeverPull") or bool(_PULL_FINAL.search(text)))
+    remedy = "check the image's name and tag, and that every node can pull it from its registry or has it imported"
+    return Trouble(f"container {state['name']}: {reason}: {text}", remedy, hopeless, stale=stale)
+
+
+def _ended(state: Object, ended: Object, previous: bool, events: Sequence[Object], scene: Scene, is_new: bool) -> Trouble:
+    """A container that ended, and has not been ready since."""
+    name, restarts, text = state["name"], state.get("restartCount", 0), one_line(ended.get("message"))
+    stale = waiting_reason(state) == "CrashLoopBackOff" and not is_new
+    in_this_wait = is_new or seconds(ended.get("finishedAt")) >= scene.since
+    often = f"CrashLoopBackOff after {restarts} restart{'' if restarts == 1 else 's'}, " if restarts else ""
+    if ended.get("reason") == "OOMKilled":
+        what, limit = f"container {name}: {often}OOMKilled: it used more memory than its limit", _KILLS
+        remedy = "raise the memory limit in its resources, or give it less to do"
+    else:
+        killed = newest([event for event in events if "probe" in event.get("message", "")], "Killing")
+        why = [f"exit code {ended.get('exitCode')}" + (f" ({ended['reason']})" if ended.get("reason") not in (None, "Error", "Completed") else "")]
+        what, limit = f"container {name}: {often}{': '.join(why + [part for part in (text, killed) if part])}", _RESTARTS
+        remedy = remedy_for(text) or ("give it more time in its startup probe, or more CPU" if killed else "")
+    return Trouble(what, remedy, in_this_wait and restarts >= limit, name, previous, stale)
+
+
+def _unscheduled(pod: Object, scene: Scene) -> Trouble | None:
+    conditions = pod["status"].get("conditions", ())
+    condition = next((one for one in conditions if one["type"] == "PodScheduled" and one["status"] == "False"), None)
+    if not condition:
+        return None
+    text = one_line(condition.get("message"))
+    late = scene.now - max(scene.since, seconds(condition.get("lastTransitionTime"))) > _GRACE
+    names = [str((volume.get("persistentVolumeClaim") or {}).get("claimName")) for volume in pod["spec"].get("volumes", ())]
+    pending = [name for name in names if name in scene.claims and scene.claims[name]["status"].get("phase") == "Pending"]
+    for name in pending:
+        more = newest(events_of("PersistentVolumeClaim", name, scene.events), "ProvisioningFailed", "FailedBinding")
+        if more or "persistentvolumeclaim" in text.lower():
+            what = f"PersistentVolumeClaim {name} is Pending: {more or text}"
+            return Trouble(what, remedy_for(more) or remedy_for(text), late)
+    return Trouble(f"FailedScheduling: {text}", remedy_for(text), late)
+
+
+def _unmounted(pod: Object, events: Sequence[Object], scene: Scene) -> Trouble | None:
+    if not any(waiting_reason(state) in ("ContainerCreating", "PodInitializing") for state, _is_init in containers(pod)):
+        return None
+    for reason in ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"):
+        text = newest(events, reason)
+        if text:
+            late = scene.now - max(scene.since, seconds(pod["metadata"].get("creationTimestamp"))) > _GRACE
+            return Trouble(f"{reason}: {text}", remedy_for(text), late and "not found" in text)
+    return None
+
+
+def _unhealthy(pod: Object, events: Sequence[Object]) -> Trouble | None:
+    """A container that runs and whose probe fails. It may only be starting, so there is always hope."""
+    text = newest(events, "Unhealthy")
+    running = [state["name"] for state, is_init in containers(pod) if not is_init and _of(state, "running") and not state.get("ready")]
+    return Trouble(f"container {running[0]} is not ready: {text}", container=running[0]) if text and running else None
