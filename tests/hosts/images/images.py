@@ -1,0 +1,148 @@
+"""The container images of the test hosts: those of k3s itself, and those that a deployment pulls, under the names that they have in public."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cache
+import debian
+from command import progress
+from images import archive, trees
+from versions import VERSIONS
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is made: its names, what fills its tree, how it runs, and the parts that are in it."""
+
+    names: tuple[str, ...]
+    fill: Callable[[Path], None]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+
+    def inputs(self) -> list[object]:
+        """All that the image depends on."""
+        sources = [(Path(__file__).parent / name).read_text() for name in ("archive.py", "trees.py", "pause.c")]
+        return [self.names, dict(self.config), [_version(part) for part in self.parts], sources, VERSIONS["debian"]]
+
+
+def _version(part: str) -> object:
+    return VERSIONS["go"].get(part) or VERSIONS["wheel"][part]
+
+
+def _tag(part: str) -> str:
+    return str(_version(part)["version"]).removeprefix("v")  # type: ignore[index]
+
+
+def _single(part: str, place: str) -> Callable[[Path], None]:
+    def fill(tree: Path) -> None:
+        trees.small(tree)
+        trees.program(tree, part, place)
+
+    return fill
+
+
+def _with_shell(part: str, place: str) -> Callable[[Path], None]:
+    def fill(tree: Path) -> None:
+        trees.busybox(tree)
+        trees.program(tree, part, place)
+
+    return fill
+
+
+AIRGAP = {
+    "pause": Recipe(("docker.io/rancher/mirrored-pause:3.6",), trees.pause, {"Entrypoint": ["/pause"], "User": "65535:65535"}),
+    "busybox": Recipe(("docker.io/rancher/mirrored-library-busybox:1.37.0",), trees.busybox, {"Cmd": ["sh"]}),
+    "coredns": Recipe(
+        (f"docker.io/rancher/mirrored-coredns-coredns:{_tag('coredns')}",),
+        _single("coredns", "usr/bin/coredns"),
+        {"Entrypoint": ["/usr/bin/coredns"]},
+        ("coredns",),
+    ),
+    "local-path-provisioner": Recipe(
+        (f"docker.io/rancher/local-path-provisioner:v{_tag('local-path-provisioner')}",),
+        _single("local-path-provisioner", "usr/bin/local-path-provisioner"),
+        {"Cmd": ["local-path-provisioner"]},
+        ("local-path-provisioner",),
+    ),
+    "traefik": Recipe(
+        (f"docker.io/rancher/mirrored-library-traefik:{_tag('traefik')}",),
+        _with_shell("traefik", "usr/local/bin/traefik"),
+        {"Entrypoint": ["/usr/local/bin/traefik"], "ExposedPorts": {"80/tcp": {}}},
+        ("traefik",),
+    ),
+}
+SCENARIOS = {
+    "postgres": Recipe(
+        tuple(VERSIONS["images"]["postgres"]),
+        trees.postgresql,
+        {
+            "Env": [f"{archive.PATH}:/usr/lib/postgresql/17/bin", "LANG=C.UTF-8", "PGDATA=/var/lib/postgresql/data", "PG_MAJOR=17"],
+            "Cmd": ["postgres"],
+            "StopSignal": "SIGINT",
+            "ExposedPorts": {"5432/tcp": {}},
+        },
+    ),
+    "python": Recipe(tuple(VERSIONS["images"]["python"]), trees.python, {"Env": [archive.PATH, "LANG=C.UTF-8"], "Cmd": ["python3"]}),
+    "minio": Recipe(
+        (f"quay.io/minio/minio:{VERSIONS['go']['minio']['variables']['github.com/minio/minio/cmd.ReleaseTag']}",),
+        trees.minio,
+        {"Entrypoint": ["/usr/bin/docker-entrypoint.sh"], "Cmd": ["minio"], "ExposedPorts": {"9000/tcp": {}}},
+        ("minio", "mc"),
+    ),
+}
+
+
+def _made(recipe: Recipe, folder: Path) -> archive.Image:
+    tree = folder / "tree"
+    recipe.fill(tree)
+    return archive.Image(recipe.names, tree, recipe.config)
+
+
+def scenario_archive(name: str) -> Path:
+    """The archive ``<name>.tar`` of one of the images that scenarios copy to hosts."""
+    recipe = SCENARIOS[name]
+
+    def make(folder: Path) -> None:
+        progress(f"making the image {recipe.names[0]}")
+        archive.write([_made(recipe, folder)], folder / f"{name}.tar")
+        trees.delete(folder / "tree")
+
+    return cache.kept(f"images/{name}", recipe.inputs(), make) / f"{name}.tar"
+
+
+def folder() -> Path:
+    """A folder with the archives of all images that scenarios copy to hosts."""
+    archives = [scenario_archive(name) for name in SCENARIOS]
+
+    def make(target: Path) -> None:
+        for source in archives:
+            os.link(source, target / source.name)
+
+    return cache.kept("images/all", [source.parent.name for source in archives], make)
+
+
+def airgap_names() -> dict[str, str]:
+    """What the images that k3s itself runs are called."""
+    return {part: recipe.names[0] for part, recipe in AIRGAP.items()}
+
+
+def airgap_archive() -> Path:
+    """The archive of the images that k3s itself runs."""
+    name = "k3s-airgap-images-amd64.tar.zst"
+    debian.require("zstd")
+
+    def make(folder: Path) -> None:
+        progress("making the images of k3s")
+        made = []
+        for part, recipe in AIRGAP.items():
+            (folder / part).mkdir()
+            made.append(_made(recipe, folder / part))
+        archive.write(made, folder / name)
+        for part in AIRGAP:
+            trees.delete(folder / part)
+
+    return cache.kept("images/airgap", [recipe.inputs() for recipe in AIRGAP.values()], make) / name
