@@ -6,7 +6,7 @@ export EMBEDDED_HOME ?= $(if $(filter 0,$(shell id -u)),/var/lib/mlops-mlflow,$(
 export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env lock docs build lint unit contract sanity integration utils molecule test-quick test test-all bench clean
+.PHONY: help setup up down destroy env lock docs build lint unit contract sanity integration utils molecule akko airgap upgrade test-quick test test-all bench bench-k3s clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,9 +32,11 @@ destroy: setup ## Remove it and, after asking, its data
 env: ## Print the export lines of a client, for eval "$(make env)"
 	@cat "$(EMBEDDED_HOME)/client.env" || { echo "Nothing was brought up there yet: make up" >&2; exit 1; }
 
-lock: setup ## Write the embedded stack's requirements.txt anew, from requirements.in
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade \
-	  --output-file roles/embedded/files/requirements.txt roles/embedded/files/requirements.in
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --upgrade
+
+lock: setup ## Write the pinned requirements of the roles anew, from their requirements.in
+	@$(LOCK) --python-version 3.11 --output-file roles/embedded/files/requirements.txt roles/embedded/files/requirements.in
+	@$(LOCK) --python-version 3.9 --output-file roles/kubernetes/files/requirements.txt roles/kubernetes/files/requirements.in
 
 docs: setup ## Write the reference of docs/mlflow-as-code.md anew, from the modules' documentation
 	@PYTHONPATH=build/collections python docs/generate.py
@@ -67,23 +69,34 @@ integration: build ## Deploy with the artifact, and run the modules against real
 utils: setup ## Read and test the Python package mlflow-utils
 	@.ci/utils
 
-molecule: setup ## Run the Molecule scenarios
-	@molecule test --all
+molecule: setup ## Run the Molecule scenario of the embedded inventory
+	@molecule test --scenario-name default
+
+akko: setup ## Run the Molecule scenario of the akko inventory, on two k3s hosts made here
+	@.ci/k3s akko
+
+airgap upgrade: setup ## Run the Molecule scenarios of a cluster without a way out, and of MLflow's upgrade
+	@.ci/k3s $@
 
 test-quick: ## Run the tests that need no server
 	@.ci/stages setup lint unit contract sanity
 
 test: ## Run every test, the quick ones first
-	@.ci/stages setup lint unit contract sanity integration utils molecule
+	@.ci/stages setup lint unit contract sanity integration utils molecule akko
 
 test-all: test ## Run every test, and the quick ones on each supported Python
 	@.ci/sweep 3.11 3.12 3.13
 	@.ci/utils 3.10 3.11 3.12 3.13
 	@.ci/utils-airflow
+	@.ci/k3s airgap
+	@.ci/k3s upgrade
 
 bench: setup ## Measure: modules, whole declarations, a second run, the stack's memory, mlflow-utils
 	@python tests/bench/bench.py
 	@.ci/utils bench
+
+bench-k3s: setup ## Measure the deployment on k3s hosts made here
+	@python tests/bench/k3s.py
 
 clean: ## Remove what building and testing leave, but for .venv
 	@rm -rf build .ansible .mypy_cache .ruff_cache .hypothesis

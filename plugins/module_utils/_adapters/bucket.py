@@ -159,8 +159,8 @@ class Bucket:
         block = self._client.attempt("get_public_access_block", {"NoSuchPublicAccessBlockConfiguration"}, Bucket=self._name)
         if block is None:
             return {"public_access": "allowed", "public_access_block": False}
-        # A server that ignores the subresource answers 200 with something else.
-        if isinstance(block, dict) and "PublicAccessBlockConfiguration" in block:
+        # A server that ignores the subresource answers 200 with something else: MinIO with a listing, which botocore reads as an empty block.
+        if isinstance(block, dict) and block.get("PublicAccessBlockConfiguration"):
             closed = all(block["PublicAccessBlockConfiguration"].get(key) for key in _BLOCK)
             return {"public_access": "refused" if closed else "allowed", "public_access_block": closed}
         if isinstance(block, ServerError) and not isinstance(block, Unsupported):

@@ -1,27 +1,36 @@
 """Use an MLflow server as its clients do, from a parameter to a prediction, and clean up.
 
-Reads MLflow's own variables (MLFLOW_TRACKING_URI and the rest). Prints a line a step; the first failure ends it with
-what broke and where to look, and exit status 1.
+Reads MLflow's own variables (MLFLOW_TRACKING_URI and the rest), and in MLFLOW_VERIFY_HOSTS the names by which the server is
+reached, with commas between them. Prints a line a step; the first failure ends it with what broke and where to look, in a pod
+as the container's termination message too, and exit status 1. The model is one of scikit-learn where that is installed.
 """
 from __future__ import annotations
 
+import http.client
+import importlib.util
 import os
 import sys
 import time
-import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import mlflow
+import mlflow.pyfunc
 import numpy
 from mlflow.entities import ViewType
-from sklearn.linear_model import LogisticRegression
 
 NAME = os.environ.get("MLFLOW_VERIFY_NAME", "mlflow-verify")
 DATABASE = "the server's log for the database it cannot use; the database's own log"
 ARTIFACTS = "the server's log for S3 errors; the artifact store, its bucket and credentials"
 REGISTRY = "the server's log; the schema's version (schema.py status)"
+
+
+#: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
+TERMINATION_LOG = Path("/dev/termination-log")
+FEATURES, LABELS = numpy.array([[0.0], [1.0], [2.0], [3.0]]), [0, 0, 1, 1]
 
 
 @contextmanager
@@ -32,7 +41,10 @@ def step(what: str, where_to_look: str) -> Iterator[None]:
         yield
     except Exception as error:
         message = " ".join(str(error).split())
-        sys.exit(f"FAILED: {what}: {type(error).__name__}: {message[:600]}\nLook at: {where_to_look}")
+        failure = f"FAILED: {what}: {type(error).__name__}: {message[:600]}\nLook at: {where_to_look}"
+        if TERMINATION_LOG.exists():
+            TERMINATION_LOG.write_text(failure)
+        sys.exit(failure)
     print(f"ok: {what} ({(time.monotonic() - start) * 1000:.0f} ms)", flush=True)
 
 
@@ -42,12 +54,61 @@ def check(condition: bool, problem: str) -> None:
         raise RuntimeError(problem)
 
 
+class Threshold(mlflow.pyfunc.PythonModel):
+    """A model that needs nothing but Python: 1 from the given value on, else 0."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def predict(self, model_input):
+        """One label a row of numbers."""
+        return [int(row[0] >= self.value) for row in numpy.asarray(model_input)]
+
+
+def log_model() -> tuple[str, list[int]]:
+    """Log a model, and give its URI and what it predicts for the features."""
+    # Naming the requirements saves the seconds that finding them out takes; they are not what is verified here.
+    if importlib.util.find_spec("sklearn") is None:
+        model = Threshold(2.0)
+        logged = mlflow.pyfunc.log_model(name="model", python_model=model, pip_requirements=["numpy"])
+    else:
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 (a server's image may lack it)
+
+        model = LogisticRegression().fit(FEATURES, LABELS)
+        logged = mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"])
+    return logged.model_uri, list(model.predict(FEATURES))
+
+
+def status(uri: str, path: str, host: str) -> tuple[int, bytes]:
+    """Status and body of one GET under the name ``host``, without credentials."""
+    address = urlsplit(uri)
+    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    with closing(kind(address.hostname, address.port, timeout=30)) as connection:
+        connection.request("GET", path, headers={"Host": host})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+def check_names(uri: str) -> None:
+    """The server answers by each of its names, and by no other: against DNS rebinding."""
+    path = "/api/2.0/mlflow/experiments/search?max_results=1"
+    for host in filter(None, os.environ.get("MLFLOW_VERIFY_HOSTS", "").split(",")):
+        # 401 is an answer: it asks for a password.
+        got = status(uri, path, host)[0]
+        check(got in (200, 401), f"by the name {host} it answers {got}; mlflow_server_extra_hosts lists further names")
+    got = status(uri, path, "mlflow-verify.invalid")[0]
+    check(got == 403, f"by the foreign name mlflow-verify.invalid it answers {got}, not 403")
+
+
 def verify(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> None:
     """Every step; the ids of the runs made are added to ``runs``."""
     uri = mlflow.get_tracking_uri()
     where = "whether the server runs, and whether tracking_uri reaches it from here"
-    with step("the server is alive", where), urllib.request.urlopen(f"{uri}/health", timeout=30) as answer:
-        check(answer.read() == b"OK", "/health did not say OK")
+    with step("the server is alive", where):
+        check(status(uri, "/health", urlsplit(uri).netloc) == (200, b"OK"), "/health did not say OK")
+
+    with step("answer by its own names, and refuse a foreign one", "MLFLOW_SERVER_ALLOWED_HOSTS of the server"):
+        check_names(uri)
 
     with step("set an experiment", DATABASE):
         deleted = client.get_experiment_by_name(NAME)
@@ -55,8 +116,6 @@ def verify(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> Non
             client.restore_experiment(deleted.experiment_id)
         experiment = mlflow.set_experiment(NAME)
 
-    features = numpy.array([[0.0], [1.0], [2.0], [3.0]])
-    model = LogisticRegression().fit(features, [0, 0, 1, 1])
     for accuracy in (0.5, 0.9):
         with step(f"log parameters, metrics and tags of a run with accuracy {accuracy}", DATABASE), mlflow.start_run() as run:
             runs.append(run.info.run_id)
@@ -69,9 +128,8 @@ def verify(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> Non
         mlflow.log_text(text, "notes/verify.txt")
         check(mlflow.artifacts.load_text(f"runs:/{runs[-1]}/notes/verify.txt") == text, "the artifact came back changed")
 
-    with step("log a scikit-learn model", ARTIFACTS), mlflow.start_run(run_id=runs[-1]):
-        # Naming the requirements saves the seconds that finding them out takes; they are not what is verified here.
-        logged = mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"])
+    with step("log a model", ARTIFACTS), mlflow.start_run(run_id=runs[-1]):
+        model_uri, expected = log_model()
 
     with step("search runs, the best first", DATABASE):
         mine, best_first = "tags.purpose = 'verification'", ["metrics.accuracy DESC"]
@@ -80,7 +138,7 @@ def verify(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> Non
         check(order == runs[::-1], f"expected {runs[::-1]}, got {order}")
 
     with step("register the model", REGISTRY):
-        version = mlflow.register_model(logged.model_uri, model_name).version
+        version = mlflow.register_model(model_uri, model_name).version
 
     with step("give the version an alias and a stage", REGISTRY):
         client.set_registered_model_alias(model_name, "champion", version)
@@ -88,8 +146,8 @@ def verify(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> Non
         check(client.get_model_version(model_name, version).current_stage == "Production", "the stage did not change")
 
     with step("load the model through its alias and predict", ARTIFACTS):
-        predicted = mlflow.sklearn.load_model(f"models:/{model_name}@champion").predict(features)
-        check(list(predicted) == list(model.predict(features)), f"the loaded model predicts {list(predicted)}")
+        predicted = list(mlflow.pyfunc.load_model(f"models:/{model_name}@champion").predict(FEATURES))
+        check(predicted == expected == LABELS, f"the loaded model predicts {predicted}")
 
 
 def clean_up(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> None:

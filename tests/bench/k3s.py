@@ -1,0 +1,135 @@
+"""Measure the deployment on k3s hosts, as ratios in one run.
+
+Boots two test hosts, deploys akko on them from nothing, measures, and removes them. What is compared runs on the same hosts, one after the other.
+"""
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "k3s"))
+
+from cluster import Cluster  # noqa: E402 - after the folder that it needs
+
+HOSTS = [sys.executable, str(ROOT / "tests" / "hosts" / "hosts.py")]
+INVENTORIES = [str(ROOT / "inventories" / "akko"), "/var/tmp/mlops-mlflow-hosts/inventory"]
+PLAIN_ARCHIVE_MB = 376  # of an image with a plain `pip install mlflow psycopg2-binary boto3`
+DEFAULTS = "mlflow-defaults"
+OURS = ("MLFLOW_SQLALCHEMYSTORE_", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MALLOC_")
+
+
+def deploy() -> tuple[float, int]:
+    """Run site.yml; the seconds it took, and the tasks that ran on the first server."""
+    start = time.monotonic()
+    words = ["ansible-playbook", str(ROOT / "site.yml"), *(word for path in INVENTORIES for word in ("--inventory", path))]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode != 0:
+        sys.exit(done.stdout[-6000:] + done.stderr[-2000:])
+    tasks = re.search(r"^akko-1 +: ok=(\d+)", done.stdout, re.MULTILINE)
+    return time.monotonic() - start, int(tasks[1]) if tasks else 0
+
+
+def image(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """The compressed size of the server's image, as the registry keeps it."""
+    reference = str(cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]["image"])
+    registry, _slash, name = reference.partition("/")
+    name, _colon, tag = name.partition(":")
+    accept = "-H 'Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json'"
+    manifest = json.loads(cluster.run(f"curl -sf {accept} http://{registry}/v2/{name}/manifests/{tag.split('@')[0]}"))
+    size = sum(layer["size"] for layer in manifest["layers"]) / 1e6
+    yield "size of the image over that of a plain install", f"{size / PLAIN_ARCHIVE_MB:.2f}  ({size:.0f} MB, {PLAIN_ARCHIVE_MB} MB)"
+
+
+def memory(cluster: Cluster, app: str) -> dict[str, float]:
+    """Of the server's pod: anonymous memory now, the most that was used with page cache, in MiB, and how often it was killed."""
+    pod = cluster.get("pods", "", "--selector", f"app.kubernetes.io/name={app}", "--field-selector", "status.phase=Running")[0]
+    node, uid = pod["spec"]["nodeName"], pod["metadata"]["uid"]
+    status = pod["status"]["containerStatuses"][0]
+    group = f"$(find /sys/fs/cgroup/memory -type d -path '*pod{uid}*' -name '{status['containerID'].rpartition('/')[2]}' | head -1)"
+    found = cluster.run(f"cd {group} && grep -E '^total_rss ' memory.stat && cat memory.max_usage_in_bytes memory.failcnt", host=node).split()
+    return {"rss": int(found[1]) / 2**20, "peak": int(found[2]) / 2**20, "reclaims": int(found[3]), "restarts": status["restartCount"]}
+
+
+def load(cluster: Cluster, service: str, seconds: float, connections: int = 4) -> dict[str, dict[str, float]]:
+    """Load a Service from the first server; see scripts/load.py."""
+    address = cluster.get("service", service)["spec"]["clusterIP"]
+    cluster.run("cat > /var/tmp/load.py", stdin=(ROOT / "tests" / "bench" / "scripts" / "load.py").read_text())
+    found: dict[str, dict[str, float]] = json.loads(
+        cluster.run(f"python3 /var/tmp/load.py http://{address}:5000 {seconds} {connections}", timeout=seconds + 300))
+    return found
+
+
+def mlflows_own_defaults(cluster: Cluster) -> None:
+    """The same image and CPU limit as `mlflow server` starts without a word: a Deployment and a Service beside ours, with room for it."""
+    theirs = copy.deepcopy(cluster.get("deployment", cluster.name))
+    labels = {"app.kubernetes.io/name": DEFAULTS, "app.kubernetes.io/part-of": "mlflow"}
+    template = theirs["spec"]["template"]
+    template["metadata"] = {"labels": labels}
+    container: dict[str, Any] = template["spec"]["containers"][0]
+    container["command"], container["args"] = ["mlflow", "server", "--host", "0.0.0.0"], []
+    container["env"] = [entry for entry in container["env"] if not entry["name"].startswith(OURS)]
+    container["resources"]["limits"]["memory"] = "4Gi"
+    for probe in ("livenessProbe", "startupProbe"):
+        container.pop(probe, None)
+    objects = [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": DEFAULTS},
+         "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": DEFAULTS}, "spec": {"selector": labels, "ports": [{"port": 5000}]}},
+    ]
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    cluster.run(f"k3s kubectl --namespace {cluster.namespace} apply --filename -", stdin=text)
+    cluster.kubectl("rollout", "status", f"deployment/{DEFAULTS}", "--timeout", "300s", timeout=320)
+
+
+def measurements(minutes: float) -> Iterator[tuple[str, str]]:
+    """The rows of the table."""
+    first, tasks = deploy()
+    second, tasks_again = deploy()
+    yield "site.yml from bare hosts, seconds", f"{first:.0f}  ({tasks} tasks on the first server)"
+    yield "second run of site.yml over the first", f"{second / first:.2f}  ({second:.0f} s, {tasks_again} tasks)"
+    cluster = Cluster(INVENTORIES, [])
+    app = str(cluster.variables["mlflow_server_app"])
+    yield from image(cluster)
+    rest = memory(cluster, app)
+    yield "MLflow's memory at rest, MiB of 512", f"{rest['rss']:.0f}"
+    ours = load(cluster, cluster.name, 60)
+    mlflows_own_defaults(cluster)
+    theirs = load(cluster, DEFAULTS, 60)
+    for operation in ours:
+        mine, other = ours[operation], theirs[operation]
+        yield (f"{operation}: our requests a second over MLflow's defaults'",
+               f"{mine['per_second'] / max(other['per_second'], 0.01):.2f}  ({mine['per_second']}, {other['per_second']}; "
+               f"p50 {mine['p50_ms']} ms, {other['p50_ms']} ms; failed {mine['failed']}, {other['failed']})")
+    yield "MLflow's defaults, memory under load, MiB", f"{memory(cluster, DEFAULTS)['rss']:.0f}"
+    cluster.kubectl("delete", "deployment,service", DEFAULTS)
+    steady = load(cluster, cluster.name, minutes * 60)
+    after = memory(cluster, app)
+    yield (f"{minutes:.0f} minutes of load: memory, MiB of 512", f"{after['rss']:.0f}, restarts {after['restarts']:.0f}, "
+           f"{sum(found['count'] for found in steady.values())} requests, {sum(found['failed'] for found in steady.values())} failed")
+
+
+def main() -> None:
+    """Measure, and print each figure as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10, help="how long the steady load lasts")
+    minutes = parser.parse_args().minutes
+    subprocess.run(["molecule", "create", "-s", "akko"], check=True, cwd=ROOT)
+    subprocess.run(["molecule", "prepare", "-s", "akko"], check=True, cwd=ROOT)
+    try:
+        for what, figure in measurements(minutes):
+            print(f"{what:<60}{figure}", flush=True)
+    finally:
+        subprocess.run([*HOSTS, "down"], check=True)
+
+
+if __name__ == "__main__":
+    main()
