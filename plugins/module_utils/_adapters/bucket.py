@@ -202,6 +202,9 @@ class Bucket:
             return
         except Unsupported:
             pass
+        except ApiError as error:
+            if error.code != "MalformedXML":  # MinIO's word for a setting that it does not know
+                raise
         grants = [grant for grant in self._acl.get("Grants", []) if not _is_public(grant)]
         if len(grants) < len(self._acl.get("Grants", [])):
             self._put("public_access", "put_bucket_acl", AccessControlPolicy={"Owner": self._acl["Owner"], "Grants": grants})
