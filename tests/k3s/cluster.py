@@ -92,7 +92,7 @@ class Cluster:
     @cached_property
     def credentials(self) -> tuple[str, str]:
         """The user name and password that the ingress asks for."""
-        found = self.secret(f"{self.name}-ingress-auth")
+        found = self.secret(f"{self.name}-auth")
         return found["username"], found["password"]
 
     def https(self, method: str, path: str, body: Any = None, *, anonymous: bool = False, host: str = "", timeout: float = 30) -> Answer:
