@@ -32,7 +32,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     marker = item.get_closest_marker("seed")
     if marker and (report.when == "call" or report.outcome != "passed"):
         how = " ".join((item.function.__doc__ or item.name).split()).rstrip(".")  # type: ignore[attr-defined]
-        LINES.append((marker.args[0], how, report.outcome))
+        case = f": {item.callspec.id}" if hasattr(item, "callspec") else ""
+        LINES.append((marker.args[0], how + case, report.outcome))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

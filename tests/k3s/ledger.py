@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from cluster import Cluster
 
@@ -89,10 +90,10 @@ class Ledger:
             self.failures.append(f"status {answer.status}: {answer.body[:200]!r}")
         return answer.status == 200
 
-    def _post(self, path: str, body: object) -> dict[str, str]:
+    def _post(self, path: str, body: object) -> Any:
         return self._ask("POST", f"/api/2.0/mlflow/{path}", body)
 
-    def _ask(self, method: str, path: str, body: object = None) -> dict[str, str]:
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
         answer = self.cluster.https(method, path, body)
         if answer.status != 200:
             raise RuntimeError(f"{method} {path}: status {answer.status}: {answer.body[:500]!r}")

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cluster import Cluster
@@ -28,13 +29,13 @@ def environment(cluster: Cluster) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def container(cluster: Cluster) -> dict[str, object]:
+def container(cluster: Cluster) -> Any:
     """The server's container, of its Deployment."""
     return cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]
 
 
 @pytest.fixture(scope="module")
-def notebook(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def notebook(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What the text's notebook, run with the real mlflow package through ingress and TLS, ended with."""
     folder = tmp_path_factory.mktemp("notebook")
     (folder / "ca.crt").write_text(cluster.ca)
@@ -42,12 +43,16 @@ def notebook(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict
     (folder / "hosts").write_text(f"127.0.0.1 localhost\n{cluster.address} {cluster.host}\n")
     python = os.environ.get("MLFLOW_TEST_CLIENT_PYTHON", sys.executable)
     # With an /etc/hosts of its own, for the name is in no DNS.
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(folder / "hosts"), python, str(HERE / "notebook.py")],
-        env=os.environ | {"MLFLOW_TRACKING_URI": f"https://{cluster.host}", "MLFLOW_TRACKING_SERVER_CERT_PATH": str(folder / "ca.crt"),
-                          "MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_DISABLE_TELEMETRY": "true",
-                          "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false", "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false", "GIT_PYTHON_REFRESH": "quiet"},
-        capture_output=True, text=True, timeout=120, check=False, cwd=folder)
+    enter = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(folder / "hosts")]
+    settings = {
+        "MLFLOW_TRACKING_URI": f"https://{cluster.host}", "MLFLOW_TRACKING_SERVER_CERT_PATH": str(folder / "ca.crt"),
+        "MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password,
+        # MinIO cannot be reached from here: artifacts go through the server.
+        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false", "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet",
+    }
+    done = subprocess.run([*enter, python, str(HERE / "notebook.py")], env=os.environ | settings, cwd=folder,
+                          capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -111,7 +116,7 @@ def test_registry(notebook: dict[str, str]) -> None:
 # Configuration
 
 @seed("image localhost:5050/akko-mlflow:2026.03")
-def test_image(cluster: Cluster, container: dict[str, object]) -> None:
+def test_image(cluster: Cluster, container: dict[str, Any]) -> None:
     """The Deployment's image, and that the nodes pulled it from the registry."""
     assert str(container["image"]).split("@")[0] == "localhost:5050/akko-mlflow:2026.03"
     catalog = cluster.run("curl -s http://localhost:5050/v2/akko-mlflow/tags/list")
@@ -147,13 +152,13 @@ def test_ingress(cluster: Cluster) -> None:
 
 
 @seed("resources 100m/256Mi to 500m/512Mi")
-def test_resources(container: dict[str, object]) -> None:
+def test_resources(container: dict[str, Any]) -> None:
     """The container's requests and limits."""
     assert container["resources"] == {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "500m", "memory": "512Mi"}}
 
 
 @seed("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (from secret)")
-def test_credentials_from_a_secret(cluster: Cluster, container: dict[str, object], environment: dict[str, str]) -> None:
+def test_credentials_from_a_secret(cluster: Cluster, container: dict[str, Any], environment: dict[str, str]) -> None:
     """No value in the Deployment, and none of the deployment's passwords in any ConfigMap or Deployment."""
     assert environment["AWS_ACCESS_KEY_ID"]
     text = json.dumps([cluster.get("deployment"), cluster.get("statefulset"), cluster.get("configmap"), cluster.get("job")])
@@ -182,17 +187,17 @@ def test_internal_calls(cluster: Cluster) -> None:
 # Healthcheck
 
 @seed("livenessProbe /health:5000, 15 s, every 30 s")
-def test_liveness(container: dict[str, dict[str, object]]) -> None:
+def test_liveness(container: dict[str, Any]) -> None:
     """The probe's path, port, delay and period."""
     probe = container["livenessProbe"]
-    assert (probe["httpGet"]["path"], probe["initialDelaySeconds"], probe["periodSeconds"]) == ("/health", 15, 30)  # type: ignore[index]
+    assert (probe["httpGet"]["path"], probe["initialDelaySeconds"], probe["periodSeconds"]) == ("/health", 15, 30)
 
 
 @seed("readinessProbe /health:5000, 10 s, every 10 s")
-def test_readiness(container: dict[str, dict[str, object]]) -> None:
+def test_readiness(container: dict[str, Any]) -> None:
     """The probe's path, port, delay and period."""
     probe = container["readinessProbe"]
-    assert (probe["httpGet"]["path"], probe["initialDelaySeconds"], probe["periodSeconds"]) == ("/health", 10, 10)  # type: ignore[index]
+    assert (probe["httpGet"]["path"], probe["initialDelaySeconds"], probe["periodSeconds"]) == ("/health", 10, 10)
 
 
 @seed("MLflow server within 512 Mi")
