@@ -24,7 +24,7 @@ HOSTS = [sys.executable, str(ROOT / "tests" / "hosts" / "hosts.py")]
 INVENTORIES = [str(ROOT / "inventories" / "akko"), "/var/tmp/mlops-mlflow-hosts/inventory"]
 PLAIN_ARCHIVE_MB = 376  # of an image with a plain `pip install mlflow psycopg2-binary boto3`
 DEFAULTS = "mlflow-defaults"
-OURS = ("MLFLOW_SQLALCHEMYSTORE_", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MALLOC_")
+OURS = ("MLFLOW_SQLALCHEMYSTORE_", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_SERVER_ALLOWED_HOSTS", "MALLOC_")
 
 
 def deploy() -> tuple[float, int]:
