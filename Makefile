@@ -37,6 +37,9 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-
 lock: setup ## Write the pinned requirements of the roles anew, from their requirements.in
 	@$(LOCK) --python-version 3.11 --output-file roles/embedded/files/requirements.txt roles/embedded/files/requirements.in
 	@$(LOCK) --python-version 3.9 --output-file roles/kubernetes/files/requirements.txt roles/kubernetes/files/requirements.in
+	@for version in 3.17.2 3.16.1; do echo "mlflow==$$version" | $(LOCK) --python-version 3.13 --constraint - \
+	  --override roles/mlflow_image/files/leave-out.txt --output-file roles/mlflow_image/files/requirements-$$version.txt \
+	  roles/mlflow_image/files/requirements.in || exit 1; done
 
 docs: setup ## Write the reference of docs/mlflow-as-code.md anew, from the modules' documentation
 	@PYTHONPATH=build/collections python docs/generate.py
