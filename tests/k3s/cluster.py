@@ -10,10 +10,7 @@ import ssl
 import subprocess
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 
 class CommandError(RuntimeError):
@@ -123,8 +120,3 @@ class _Connection(http.client.HTTPSConnection):
     def connect(self) -> None:
         plain = socket.create_connection((self._address, self.port), self.timeout)
         self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
-
-
-def load(path: Path) -> Any:
-    """A YAML file."""
-    return yaml.safe_load(path.read_text())
