@@ -6,7 +6,7 @@ export EMBEDDED_HOME ?= $(if $(filter 0,$(shell id -u)),/var/lib/mlops-mlflow,$(
 export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env lock docs build lint unit contract sanity integration utils molecule akko airgap upgrade test-quick test test-all bench bench-k3s clean
+.PHONY: help setup up down destroy env lock docs build lint unit contract sanity integration utils molecule akko upgrade test-quick test test-all bench bench-k3s clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -78,8 +78,8 @@ molecule: setup ## Run the Molecule scenario of the embedded inventory
 akko: setup ## Run the Molecule scenario of the akko inventory, on two k3s hosts made here
 	@.ci/k3s akko
 
-airgap upgrade: setup ## Run the Molecule scenarios of a cluster without a way out, and of MLflow's upgrade
-	@.ci/k3s $@
+upgrade: setup ## Run the Molecule scenario of an upgrade of MLflow, on hosts like these
+	@.ci/k3s upgrade
 
 test-quick: ## Run the tests that need no server
 	@.ci/stages setup lint unit contract sanity
@@ -91,7 +91,6 @@ test-all: test ## Run every test, and the quick ones on each supported Python
 	@.ci/sweep 3.11 3.12 3.13
 	@.ci/utils 3.10 3.11 3.12 3.13
 	@.ci/utils-airflow
-	@.ci/k3s airgap
 	@.ci/k3s upgrade
 
 bench: setup ## Measure: modules, whole declarations, a second run, the stack's memory, mlflow-utils

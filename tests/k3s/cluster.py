@@ -8,7 +8,7 @@ import shlex
 import socket
 import ssl
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,6 @@ class Answer:
 
     status: int
     body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
         """The body as JSON; ValueError where it is none."""
@@ -105,7 +104,7 @@ class Cluster:
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            return Answer(answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()})
+            return Answer(answer.status, answer.read())
         finally:
             connection.close()
 

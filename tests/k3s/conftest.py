@@ -12,7 +12,7 @@ LINES: list[tuple[str, str, str]] = []
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "seed(line): the line of the reference deployment's text that this test checks")
-    config.addinivalue_line("markers", "slow: minutes long; `make test-all` runs it")
+    config.addinivalue_line("markers", "slow: minutes long; no scenario runs it, name it by -m slow")
 
 
 @pytest.fixture(scope="session")
