@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -113,6 +114,11 @@ def test_secrets_are_private_and_in_no_command_line(site: Deployment, first: lis
     told = " ".join(processes(site).values()) + " ".join(result.message for result in first)
     told += "".join(entry.read_text(errors="replace") for entry in (site.home / "log").iterdir())
     assert [name.name for name, secret in zip(names, secrets) if secret in told] == []
+
+
+def test_clients_are_told_to_send_artifacts_to_the_server(site: Deployment, first: list[TaskResult]) -> None:
+    told = json.loads(request(site.first_port, "/api/3.0/mlflow/server-info")[1])
+    assert (told["store_type"], told["multipart_uploads_enabled"], told["multipart_downloads_enabled"]) == ("SqlStore", False, False)
 
 
 def test_a_foreign_host_name_is_refused(site: Deployment, first: list[TaskResult]) -> None:

@@ -47,8 +47,6 @@ def notebook(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Any:
     settings = {
         "MLFLOW_TRACKING_URI": f"https://{cluster.host}", "MLFLOW_TRACKING_SERVER_CERT_PATH": str(folder / "ca.crt"),
         "MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password,
-        # MinIO cannot be reached from here: artifacts go through the server.
-        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false", "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet",
     }
     done = subprocess.run([*enter, python, str(HERE / "notebook.py")], env=os.environ | settings, cwd=folder,

@@ -1,7 +1,9 @@
-"""``mlflow server``, which then replaces itself with the web server that it would start.
+"""``mlflow server``, which serves artifacts itself, and replaces itself with the web server that it would start.
 
 ``mlflow server`` prepares its environment, starts uvicorn as a child, and stays: about 250 MiB that do nothing but wait,
 and a child that keeps the port when the parent is killed. With the background jobs off there is nothing to wait for.
+
+MLOPS_MLFLOW_PRESIGNED_ARTIFACTS=true lets clients send and fetch artifacts straight to and from S3 (see ``proxied_artifacts``).
 """
 from __future__ import annotations
 
@@ -14,6 +16,27 @@ from typing import Any, NoReturn
 import mlflow.server
 from mlflow.cli import cli
 from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
+
+FACTORY = "--factory"
+# A private name of MLflow's. Where a version has it no longer, the server runs as MLflow means it to.
+EXECUTES = getattr(mlflow.server, "_exec_cmd", None)
+
+
+def _proxied(command: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The command of uvicorn, which names the application last, with ours around it, and the environment that ours needs."""
+    *options, application = (str(word) for word in command)
+    ours = ["--app-dir", str(Path(__file__).resolve().parent), FACTORY, "proxied_artifacts:application"]
+    is_factory = "true" if FACTORY in options else ""
+    environment = {"MLOPS_MLFLOW_APPLICATION": application, "MLOPS_MLFLOW_APPLICATION_IS_FACTORY": is_factory}
+    return [word for word in options if word != FACTORY] + ours, environment
+
+
+def _start(command: list[str], *, extra_env: dict[str, str], **options: Any) -> Any:
+    if "uvicorn" in command and os.environ.get("MLOPS_MLFLOW_PRESIGNED_ARTIFACTS") != "true":
+        command, added = _proxied(command)
+        extra_env = {**extra_env, **added}
+    start = EXECUTES if MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get() else _become
+    return start(command, extra_env=extra_env, **options)
 
 
 def _become(command: list[str], *, extra_env: dict[str, str], **_options: Any) -> NoReturn:
@@ -33,7 +56,6 @@ def _prepare_metrics(folder: Path) -> None:
 if __name__ == "__main__":
     if os.environ.get("MLFLOW_EXPOSE_PROMETHEUS"):
         _prepare_metrics(Path(os.environ["MLFLOW_EXPOSE_PROMETHEUS"]))
-    # A private name of MLflow's. Where a version has it no longer, the server runs as MLflow means it to.
-    if hasattr(mlflow.server, "_exec_cmd") and not MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get():
-        mlflow.server._exec_cmd = _become
+    if EXECUTES:
+        mlflow.server._exec_cmd = _start
     cli(args=["server", *sys.argv[1:]])
