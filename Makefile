@@ -6,7 +6,7 @@ export EMBEDDED_HOME ?= $(if $(filter 0,$(shell id -u)),/var/lib/mlops-mlflow,$(
 export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env lock docs build lint unit contract sanity integration utils molecule akko upgrade test-quick test test-all bench bench-k3s clean
+.PHONY: help setup up down destroy env lock docs build lint unit contract sanity integration utils molecule akko airgap upgrade test-quick test test-all bench bench-k3s clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,8 +57,11 @@ lint: setup ## Read everything: Python, types, roles, documentation, shell
 	@antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self --skip-rstcheck $(COLLECTION)
 	@shellcheck $$(git ls-files -co --exclude-standard '.ci/*' '*.sh')
 
+# What runs on hosts and in images, and the hosts of the tests.
+DOCTESTS := $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in
+
 unit: setup ## Run the unit tests and doctests
-	@pytest tests/unit $(COLLECTION)/plugins/module_utils/_core --doctest-modules
+	@pytest tests/unit $(COLLECTION)/plugins/module_utils/_core $(DOCTESTS) --doctest-modules
 
 contract: build ## Run the tests of the collection's shape, and of its artifact
 	@pytest tests/contract
@@ -78,6 +81,9 @@ molecule: setup ## Run the Molecule scenario of the embedded inventory
 akko: setup ## Run the Molecule scenario of the akko inventory, on two k3s hosts made here
 	@.ci/k3s akko
 
+airgap: setup ## Run the Molecule scenario of hosts without a way out
+	@.ci/k3s airgap
+
 upgrade: setup ## Run the Molecule scenario of an upgrade of MLflow, on hosts like these
 	@.ci/k3s upgrade
 
@@ -91,6 +97,7 @@ test-all: test ## Run every test, and the quick ones on each supported Python
 	@.ci/sweep 3.11 3.12 3.13
 	@.ci/utils 3.10 3.11 3.12 3.13
 	@.ci/utils-airflow
+	@.ci/k3s airgap
 	@.ci/k3s upgrade
 
 bench: setup ## Measure: modules, whole declarations, a second run, the stack's memory, mlflow-utils
