@@ -75,7 +75,7 @@ class Deployment:
 
     def remove(self) -> list[TaskResult]:
         """``remove.yml``, with the answer yes."""
-        return self.play("remove", embedded_remove_confirmed="yes")
+        return self.play("remove", remove_confirmed="yes")
 
     def secret(self, name: str) -> str:
         """A generated secret."""

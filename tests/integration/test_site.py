@@ -201,7 +201,7 @@ def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
 
 
 def test_removal_needs_a_yes_and_leaves_nothing(site: Deployment, first: list[TaskResult]) -> None:
-    assert [result.failed for result in site.play("remove", embedded_remove_confirmed="maybe")][-1] is True
+    assert [result.failed for result in site.play("remove", remove_confirmed="maybe")][-1] is True
     assert site.home.exists()
     site.remove()
     assert not site.home.exists()
