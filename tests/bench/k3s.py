@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ HOSTS = [sys.executable, str(ROOT / "tests" / "hosts" / "hosts.py")]
 INVENTORIES = [str(ROOT / "inventories" / "akko"), "/var/tmp/mlops-mlflow-hosts/inventory"]
 PLAIN_ARCHIVE_MB = 376  # of an image with a plain `pip install mlflow psycopg2-binary boto3`
 DEFAULTS = "mlflow-defaults"
+EVERYTHING, LIGHT = "log-batch search artifact", "get-experiment"
 OURS = ("MLFLOW_SQLALCHEMYSTORE_", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_SERVER_ALLOWED_HOSTS", "MALLOC_")
 
 
@@ -59,35 +61,53 @@ def memory(cluster: Cluster, app: str) -> dict[str, float]:
     return {"rss": int(found[1]) / 2**20, "peak": int(found[2]) / 2**20, "reclaims": int(found[3]), "restarts": status["restartCount"]}
 
 
-def load(cluster: Cluster, service: str, seconds: float, connections: int = 4) -> dict[str, dict[str, float]]:
+def load(cluster: Cluster, service: str, seconds: float, connections: int = 4, operations: str = EVERYTHING) -> dict[str, dict[str, float]]:
     """Load a Service from the first server; see scripts/load.py."""
     address = cluster.get("service", service)["spec"]["clusterIP"]
     cluster.run("cat > /var/tmp/load.py", stdin=(ROOT / "tests" / "bench" / "scripts" / "load.py").read_text())
     found: dict[str, dict[str, float]] = json.loads(
-        cluster.run(f"python3 /var/tmp/load.py http://{address}:5000 {seconds} {connections}", timeout=seconds + 300))
+        cluster.run(f"python3 /var/tmp/load.py http://{address}:5000 {seconds} {connections} {operations}", timeout=seconds + 300))
     return found
 
 
-def mlflows_own_defaults(cluster: Cluster) -> None:
-    """The same image and CPU limit as `mlflow server` starts without a word: a Deployment and a Service beside ours, with room for it."""
-    theirs = copy.deepcopy(cluster.get("deployment", cluster.name))
-    labels = {"app.kubernetes.io/name": DEFAULTS, "app.kubernetes.io/part-of": "mlflow"}
-    template = theirs["spec"]["template"]
+@contextmanager
+def beside(cluster: Cluster, name: str, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """While it lasts, a server like ours but for what ``change`` does to its container: a Deployment and a Service of that name."""
+    template = copy.deepcopy(cluster.get("deployment", cluster.name))["spec"]["template"]
+    labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "mlflow"}
     template["metadata"] = {"labels": labels}
     container: dict[str, Any] = template["spec"]["containers"][0]
-    container["command"], container["args"] = ["mlflow", "server", "--host", "0.0.0.0"], []
-    container["env"] = [entry for entry in container["env"] if not entry["name"].startswith(OURS)]
-    container["resources"]["limits"]["memory"] = "4Gi"
+    change(container)
     for probe in ("livenessProbe", "startupProbe"):
         container.pop(probe, None)
     objects = [
-        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": DEFAULTS},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
          "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}},
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": DEFAULTS}, "spec": {"selector": labels, "ports": [{"port": 5000}]}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"selector": labels, "ports": [{"port": 5000}]}},
     ]
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
     cluster.run(f"k3s kubectl --namespace {cluster.namespace} apply --filename -", stdin=text)
-    cluster.kubectl("rollout", "status", f"deployment/{DEFAULTS}", "--timeout", "300s", timeout=320)
+    try:
+        cluster.kubectl("rollout", "status", f"deployment/{name}", "--timeout", "300s", timeout=320)
+        yield
+    finally:
+        cluster.kubectl("delete", "deployment,service", name)
+
+
+def mlflows_own_defaults(container: dict[str, Any]) -> None:
+    """The same image and CPU limit as `mlflow server` starts without a word, with room for it."""
+    container["command"], container["args"] = ["mlflow", "server", "--host", "0.0.0.0"], []
+    container["env"] = [entry for entry in container["env"] if not entry["name"].startswith(OURS)]
+    container["resources"]["limits"]["memory"] = "4Gi"
+
+
+def workers(count: int) -> Callable[[dict[str, Any]], None]:
+    """So many workers with a core between them, which one connection does not use up."""
+    def change(container: dict[str, Any]) -> None:
+        words = container["args"]
+        words[words.index("--workers") + 1] = str(count)
+        container["resources"]["limits"] = {"cpu": "1", "memory": "1Gi"}
+    return change
 
 
 def measurements(minutes: float) -> Iterator[tuple[str, str]]:
@@ -102,15 +122,21 @@ def measurements(minutes: float) -> Iterator[tuple[str, str]]:
     rest = memory(cluster, app)
     yield "MLflow's memory at rest, MiB of 512", f"{rest['rss']:.0f}"
     ours = load(cluster, cluster.name, 60)
-    mlflows_own_defaults(cluster)
-    theirs = load(cluster, DEFAULTS, 60)
+    with beside(cluster, DEFAULTS, mlflows_own_defaults):
+        theirs = load(cluster, DEFAULTS, 60)
+        their_memory = memory(cluster, DEFAULTS)["rss"]
     for operation in ours:
         mine, other = ours[operation], theirs[operation]
         yield (f"{operation}: our requests a second over MLflow's defaults'",
                f"{mine['per_second'] / max(other['per_second'], 0.01):.2f}  ({mine['per_second']}, {other['per_second']}; "
                f"p50 {mine['p50_ms']} ms, {other['p50_ms']} ms; failed {mine['failed']}, {other['failed']})")
-    yield "MLflow's defaults, memory under load, MiB", f"{memory(cluster, DEFAULTS)['rss']:.0f}"
-    cluster.kubectl("delete", "deployment,service", DEFAULTS)
+    yield "MLflow's defaults, memory under load, MiB", f"{their_memory:.0f}"
+    kept_alive = {}
+    for count in (1, 2):
+        with beside(cluster, f"mlflow-workers-{count}", workers(count)):
+            kept_alive[count] = load(cluster, f"mlflow-workers-{count}", 30, 1, LIGHT)[LIGHT]["p50_ms"]
+    yield (f"{LIGHT} on a kept connection, two workers over one", f"{kept_alive[2] / kept_alive[1]:.2f}  "
+           f"(p50 {kept_alive[2]} ms, {kept_alive[1]} ms)")
     steady = load(cluster, cluster.name, minutes * 60)
     after = memory(cluster, app)
     yield (f"{minutes:.0f} minutes of load: memory, MiB of 512", f"{after['rss']:.0f}, restarts {after['restarts']:.0f}, "

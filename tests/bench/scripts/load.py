@@ -1,4 +1,4 @@
-"""Load an MLflow server for a while over kept-alive connections, and print what it took. usage: load.py URL SECONDS CONNECTIONS.
+"""Load an MLflow server for a while over kept-alive connections, and print what it took. usage: load.py URL SECONDS CONNECTIONS OPERATION...
 
 Standard library alone: it runs on the test hosts. Its only output is JSON: {operation: {count, per_second, p50_ms, p99_ms, failed}}.
 """
@@ -11,7 +11,6 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-OPERATIONS = ("log-batch", "search", "artifact")
 ARTIFACT = b"x" * (1 << 20)  # 1 MiB
 
 
@@ -49,6 +48,8 @@ class Client(threading.Thread):
         if self.operation == "search":
             body = {"experiment_ids": [self.info["experiment_id"]], "max_results": 20, "order_by": ["metrics.`metric-1` DESC"]}
             return "POST", "/api/2.0/mlflow/runs/search", json.dumps(body).encode()
+        if self.operation == "get-experiment":
+            return "GET", f"/api/2.0/mlflow/experiments/get?experiment_id={self.info['experiment_id']}", b""
         root = self.info["artifact_uri"].removeprefix("mlflow-artifacts:/")
         return "PUT", f"/api/2.0/mlflow-artifacts/artifacts/{root}/{self.ident}-{step % 10}.bin", ARTIFACT
 
@@ -78,16 +79,16 @@ def make_runs(address: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Every operation at once, CONNECTIONS connections each."""
-    address, seconds, connections = urlsplit(sys.argv[1]).netloc, float(sys.argv[2]), int(sys.argv[3])
+    """Every operation (log-batch, search, artifact, get-experiment) at once, CONNECTIONS connections each."""
+    address, seconds, connections, operations = urlsplit(sys.argv[1]).netloc, float(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
     run, until = make_runs(address), time.monotonic() + seconds
-    clients = [Client(address, operation, run, until) for operation in OPERATIONS for _ in range(connections)]
+    clients = [Client(address, operation, run, until) for operation in operations for _ in range(connections)]
     for client in clients:
         client.start()
     for client in clients:
         client.join()
     found = {}
-    for operation in OPERATIONS:
+    for operation in operations:
         times = sorted(moment for client in clients if client.operation == operation for moment in client.times) or [float("nan")]
         found[operation] = {
             "count": len(times),
