@@ -25,7 +25,7 @@ from state import Host, Process, State
 
 
 def up(count: int, prefix: str = "akko", airgap: bool = False, k3s: str | None = None) -> State:
-    """Bring up that many hosts; with ``k3s``, serve that release of k3s (``standin``, or a folder) on the bridge.
+    """Bring up that many hosts; with ``k3s``, serve that release of k3s (``standin``, or the path of a k3s) on the bridge.
 
     Raises HostsError where hosts are up already, or one does not come up.
     """
@@ -44,6 +44,7 @@ def up(count: int, prefix: str = "akko", airgap: bool = False, k3s: str | None =
     network.up(airgap)
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test hosts", "-f", state.KEY)
     if content:
+        here.release_folder = str(content)
         here.release, here.release_url = release.serve(content)
         here.save()
     for host in hosts:
@@ -107,7 +108,7 @@ def status() -> str:
     here = present()
     lines = [f"{host.name}\t{host.address}\t{_told(host)}\n" for host in here.hosts]
     if here.release_url:
-        lines.append(f"k3s {release.version()}\t{here.release_url}\t{'up' if here.release.runs() else 'down'}\n")
+        lines.append(f"k3s\t{here.release_url}\t{'up' if here.release.runs() else 'down'}\n")
     return "".join(lines)
 
 
@@ -124,7 +125,7 @@ def _arguments() -> argparse.ArgumentParser:
     command.add_argument("--count", type=int, default=1, help="how many (default 1)")
     command.add_argument("--prefix", default="akko", help="what their names begin with (default akko: akko-1, akko-2 …)")
     command.add_argument("--airgap", action="store_true", help="they reach one another and this machine, nobody else")
-    command.add_argument("--k3s", metavar="standin|FOLDER", help="serve this release of k3s on the bridge")
+    command.add_argument("--k3s", metavar="standin|PATH", help="serve this release of k3s on the bridge")
     for name, text in {"start": "boot a stopped host", "reboot": "boot a host anew"}.items():
         commands.add_parser(name, help=text).add_argument("name")
     command = commands.add_parser("stop", help="shut a host down")
@@ -139,7 +140,7 @@ def _arguments() -> argparse.ArgumentParser:
         "down": "remove the hosts and all that came with them",
         "parts": "make the programs, and print their folder",
         "images": "make the images for scenarios, and print their folder",
-        "release": "make the stand-in's release of k3s, and print its folder",
+        "release": "print the folder of the release of k3s that is served; where no hosts are up, make the stand-in's",
     }.items():
         commands.add_parser(name, help=text)
     return parser
@@ -171,7 +172,7 @@ def _work(said: argparse.Namespace) -> None:
         "down": down,
         "parts": lambda: _print(parts.collected()),
         "images": lambda: _print(images.folder()),
-        "release": lambda: _print(release.standin() / release.version()),
+        "release": lambda: _print(here.release_folder if (here := state.load()) else release.standin()),
     }
     works[said.command]()
 

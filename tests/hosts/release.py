@@ -14,7 +14,7 @@ import network
 from command import HostsError, progress, run
 from images import images
 from parts import parts
-from state import Process
+from state import FOLDER, Process
 from versions import VERSIONS
 
 PORT = 8099
@@ -33,14 +33,14 @@ def version() -> str:
 def checksums(folder: Path) -> str:
     """The lines of the checksum file for what lies in ``folder``."""
     lines = []
-    for name in (PROGRAM, ARCHIVE):
-        with (folder / name).open("rb") as handle:
-            lines.append(f"{hashlib.file_digest(handle, 'sha256').hexdigest()}  {name}\n")
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as handle:
+            lines.append(f"{hashlib.file_digest(handle, 'sha256').hexdigest()}  {path.name}\n")
     return "".join(lines)
 
 
 def standin() -> Path:
-    """The folder ``<cache>/k3s-release-<key>`` with the stand-in's release in a folder named after its version."""
+    """The folder of the stand-in's release, ``<cache>/k3s-release-<key>/VERSION``."""
     programs = parts.collected(PARTS)
     airgap = images.airgap_archive()
     sources = {str(path.relative_to(STANDIN)): path.read_text() for path in sorted(STANDIN.rglob("*")) if path.is_file() and path.suffix != ".pyc"}
@@ -54,22 +54,36 @@ def standin() -> Path:
         shutil.copyfile(airgap, release / ARCHIVE)
         (release / CHECKSUMS).write_text(checksums(release))
 
-    return cache.kept("k3s-release", [programs.name, airgap.parent.name, sources], make)
+    return cache.kept("k3s-release", [programs.name, airgap.parent.name, sources], make) / version()
+
+
+def real(program: Path) -> Path:
+    """A release of that k3s, in the folder of what is up, with the archive of images that lies beside it if one does."""
+    said = subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout.split()
+    if said[:2] != ["k3s", "version"]:
+        raise HostsError(f"--k3s {program} is no k3s: it does not tell its version")
+    release = FOLDER / "release" / said[2]
+    release.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(program, release / PROGRAM)
+    if (program.parent / ARCHIVE).exists():
+        shutil.copyfile(program.parent / ARCHIVE, release / ARCHIVE)
+    (release / CHECKSUMS).write_text(checksums(release))
+    return release
 
 
 def folder(wanted: str) -> Path:
-    """What is served: the stand-in's release, or the folder that ``wanted`` names."""
+    """The folder, named after the version, of the stand-in's release, or of one of the k3s that ``wanted`` is the path of."""
     if wanted == "standin":
         return standin()
-    if not Path(wanted).is_dir():
-        raise HostsError(f"--k3s {wanted} is no folder: give `standin`, or a folder with {PROGRAM}, {CHECKSUMS} and {ARCHIVE}")
-    return Path(wanted).resolve()
+    if not Path(wanted).is_file():
+        raise HostsError(f"--k3s {wanted} is no file: give `standin`, or the path of a k3s")
+    return real(Path(wanted).resolve())
 
 
-def serve(content: Path) -> tuple[Process, str]:
-    """Serve the folder on the bridge; the server's process, and its URL."""
+def serve(release: Path) -> tuple[Process, str]:
+    """Serve the release on the bridge; the server's process, and the release's URL."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "http.server", str(PORT), "--bind", network.GATEWAY, "--directory", str(content)],
+        [sys.executable, "-m", "http.server", str(PORT), "--bind", network.GATEWAY, "--directory", str(release.parent)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -84,5 +98,5 @@ def serve(content: Path) -> tuple[Process, str]:
         except OSError:
             time.sleep(0.1)
         else:
-            return process, f"http://{network.GATEWAY}:{PORT}"
+            return process, f"http://{network.GATEWAY}:{PORT}/{release.name}"
     raise HostsError(f"the server of the k3s release did not start: is {network.GATEWAY}:{PORT} taken?")

@@ -67,6 +67,7 @@ class State:
     hosts: list[Host]
     release: Process = field(default_factory=Process)
     release_url: str = ""
+    release_folder: str = ""
 
     def host(self, name: str) -> Host:
         """The host of that name. Raises HostsError where there is none."""
