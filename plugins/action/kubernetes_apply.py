@@ -16,10 +16,12 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import 
 OPTIONS = ("kubeconfig", "namespace", "definitions", "absent")
 #: The name under which the fields that are applied are this collection's.
 FIELD_MANAGER = "mlops.mlflow"
+#: How an earlier Job is removed: with its pods, before another takes its name.
+AWAY = {"state": "absent", "wait": True, "wait_timeout": 120, "delete_options": {"propagationPolicy": "Foreground"}}
 
 
 class ActionModule(ActionBase):
-    """Server-side apply of the Secrets, then of the others, then removal: each of them one call of kubernetes.core.k8s."""
+    """Server-side apply of the Secrets, of the others, of the Jobs in place of earlier ones, then removal: each one call of kubernetes.core.k8s."""
 
     TRANSFERS_FILES = False
 
@@ -30,7 +32,7 @@ class ActionModule(ActionBase):
         if unknown:
             raise AnsibleActionFail(f"{', '.join(sorted(unknown))}: no option of kubernetes_apply; use {', '.join(OPTIONS)}")
         try:
-            secrets, others = applied.parted(applied.definitions(self._task.args.get("definitions") or []))
+            secrets, jobs, others = applied.parted(applied.definitions(self._task.args.get("definitions") or []))
             gone = applied.absent(self._task.args.get("absent") or [])
         except InvalidOption as error:
             raise AnsibleActionFail(str(error)) from None
@@ -38,6 +40,8 @@ class ActionModule(ActionBase):
         steps: list[tuple[Sequence[Mapping[str, Any]], dict[str, Any], bool]] = [
             (secrets, server_side, True),
             (others, server_side, False),
+            ([] if self._task.check_mode else [applied.named(job) for job in jobs], AWAY, False),
+            ([] if self._task.check_mode else jobs, server_side, False),
             (gone, {"state": "absent", "continue_on_error": True}, False),
         ]
         found: list[applied.Outcome] = []
@@ -45,7 +49,9 @@ class ActionModule(ActionBase):
             result = self._called(objects, more, is_secret, task_vars) if objects else {}
             if result.get("failed"):
                 return {"failed": True, "msg": applied.refusal(result), **applied.summary(found)}
-            found += applied.outcomes(objects, result)
+            found += applied.outcomes(objects, result) if more is not AWAY else []
+        # The API server would compare it with the one that a run removes.
+        found += [applied.made(job) for job in jobs if self._task.check_mode]
         return applied.summary(found)
 
     def _called(

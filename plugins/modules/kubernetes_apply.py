@@ -14,6 +14,7 @@ author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
   - Applies objects by M(kubernetes.core.k8s), server-side, as field manager C(mlops.mlflow), Secrets first, and removes what is not wanted.
   - Fields that others have set are taken over where they are declared, and left alone where they are not.
+  - A Job, of which nothing can be changed, takes the place of the one of its name and runs once more.
   - Shows the diff of each object of the set, and of a Secret no value.
   - An object counts as changed if something that is declared did; not its status, nor who owns a field.
 requirements:

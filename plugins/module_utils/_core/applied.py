@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
+from ansible_collections.mlops.mlflow.plugins.module_utils._core.remedies import remedy_for
 
 Object = Mapping[str, Any]
 
@@ -59,9 +60,25 @@ def absent(entries: Any) -> list[dict[str, Any]]:
     return [{"apiVersion": each.get("api_version", "v1"), "kind": each["kind"], "metadata": {"name": each["name"]}} for each in entries]
 
 
-def parted(objects: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The Secrets, and the others."""
-    return [each for each in objects if each["kind"] == "Secret"], [each for each in objects if each["kind"] != "Secret"]
+def parted(objects: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """The Secrets, the Jobs, and the others."""
+    secrets, jobs = ([each for each in objects if each["kind"] == kind] for kind in ("Secret", "Job"))
+    return secrets, jobs, [each for each in objects if each["kind"] not in ("Secret", "Job")]
+
+
+def named(definition: Object) -> dict[str, Any]:
+    """What names an object, and says nothing else of it.
+
+    >>> named({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate", "labels": {}}, "spec": {}})
+    {'apiVersion': 'batch/v1', 'kind': 'Job', 'metadata': {'name': 'migrate'}}
+    """
+    metadata = {key: value for key, value in definition["metadata"].items() if key in ("name", "namespace")}
+    return {"apiVersion": definition["apiVersion"], "kind": definition["kind"], "metadata": metadata}
+
+
+def made(definition: Object) -> Outcome:
+    """What becomes of an object that is made, whatever was there before."""
+    return Outcome(title(definition), "create", after=definition, now=definition)
 
 
 def title(definition: Object) -> str:
@@ -81,17 +98,39 @@ def outcomes(objects: Sequence[Object], result: Mapping[str, Any]) -> list[Outco
 
 
 def refusal(result: Mapping[str, Any]) -> str:
-    r"""Why kubernetes.core.k8s failed, in the API server's own words where it has some.
+    r"""Why kubernetes.core.k8s failed, in the API server's own words where it has some, and what helps where that is known.
 
     >>> refusal({"msg": 'Failed to apply object: b\'{"kind":"Status","message":"namespaces \\\\"x\\\\" not found","code":404}\\n\''})
     'Kubernetes refuses: namespaces "x" not found'
+    >>> refusal({"msg": "Failed to find exact match for a/v1.B by [kind, name, singularName, shortNames]"}).split("; ")[1]
+    'the cluster does not know this kind: install what brings it, or turn off what needs it'
     """
     text = str(result.get("msg", ""))
     found = re.search(r'"message":("(?:[^"\\]|\\.)*")', text.replace('\\\\"', '\\"').replace("\\\\n", "\\n").replace("\\'", "'"))
     try:
-        return f"Kubernetes refuses: {json.loads(found[1])}" if found else f"definitions: they cannot be applied: {text}"
+        told = f"Kubernetes refuses: {json.loads(found[1])}" if found else f"definitions: they cannot be applied: {text}"
     except ValueError:
-        return f"Kubernetes refuses: {found[1] if found else text}"
+        told = f"Kubernetes refuses: {found[1] if found else text}"
+    told = _brief(told)
+    remedy = remedy_for(told)
+    # What follows the first line is a diff of the API server's own.
+    return f"{told.splitlines()[0]}; {remedy}" if remedy else told
+
+
+def _brief(text: str) -> str:
+    """``text`` without the objects that the API server repeats: they say nothing new, are pages long, and may hold what is not to be shown.
+
+    >>> _brief('spec.template: Invalid value: {"a": {"b": "}: "}}: field is immutable')
+    'spec.template: field is immutable'
+    """
+    head, found, rest = text.partition("Invalid value: {")
+    if not found:
+        return text
+    try:
+        end = json.JSONDecoder().raw_decode("{" + rest)[1] - 1
+    except ValueError:
+        return text
+    return head + _brief(rest[end:].removeprefix(": "))
 
 
 def summary(found: Sequence[Outcome]) -> dict[str, Any]:

@@ -76,3 +76,15 @@ def test_what_is_no_object(objects: Any, message: str) -> None:
 def test_what_is_no_entry_to_remove() -> None:
     with pytest.raises(InvalidOption, match="absent: .* does not name an object"):
         applied.absent([{"kind": "Ingress"}])
+
+
+def test_a_job_is_made_whatever_was_there() -> None:
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate"}, "spec": {"backoffLimit": 0}}
+    secret, config = ({"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}} for kind in ("Secret", "ConfigMap"))
+    assert applied.parted([config, job, secret]) == ([secret], [job], [config])
+    assert applied.summary([applied.made(job)]) == {
+        "changed": True,
+        "actions": ["create Job migrate"],
+        "objects": {"Job/migrate": job},
+        "diff": [{"before_header": "Job migrate", "after_header": "Job migrate", "before": {}, "after": job}],
+    }
