@@ -176,20 +176,31 @@ def _ended(state: Object, ended: Object, previous: bool, events: Sequence[Object
 
 
 def _unscheduled(pod: Object, scene: Scene) -> Trouble | None:
-    conditions = pod["status"].get("conditions", ())
-    condition = next((one for one in conditions if one["type"] == "PodScheduled" and one["status"] == "False"), None)
-    if not condition:
+    if pod["spec"].get("nodeName"):
         return None
-    text = one_line(condition.get("message"))
-    late = scene.now - max(scene.since, seconds(condition.get("lastTransitionTime"))) > _GRACE
+    conditions = pod["status"].get("conditions", ())
+    # There is none while the scheduler has chosen a node and waits for a volume there.
+    condition = next((one for one in conditions if one["type"] == "PodScheduled" and one["status"] == "False"), None)
+    text = one_line(condition.get("message")) if condition else ""
+    began = condition.get("lastTransitionTime") if condition else pod["metadata"].get("creationTimestamp")
+    late = scene.now - max(scene.since, seconds(began)) > _GRACE
+    unbound = _unbound(pod, text, scene, late)
+    return unbound or (Trouble(f"FailedScheduling: {text}", remedy_for(text), late) if condition else None)
+
+
+def _unbound(pod: Object, text: str, scene: Scene, late: bool) -> Trouble | None:
+    """The first of the pod's claims that has no volume; ``text`` is what the scheduler says of the pod."""
     names = [str((volume.get("persistentVolumeClaim") or {}).get("claimName")) for volume in pod["spec"].get("volumes", ())]
-    pending = [name for name in names if name in scene.claims and scene.claims[name]["status"].get("phase") == "Pending"]
-    for name in pending:
-        more = newest(events_of("PersistentVolumeClaim", name, scene.events), "ProvisioningFailed", "FailedBinding")
+    for name in (name for name in names if name in scene.claims and scene.claims[name]["status"].get("phase") == "Pending"):
+        about = events_of("PersistentVolumeClaim", name, scene.events)
+        failed = newest(about, "ProvisioningFailed", "FailedBinding")
+        # A provisioner that says nothing may still be starting, as k3s's own does after its first start.
+        waits = newest(about, "Provisioning") or newest(about, "ExternalProvisioning")
+        more = failed or waits
         if more or "persistentvolumeclaim" in text.lower():
             what = f"PersistentVolumeClaim {name} is Pending: {more or text}"
-            return Trouble(what, remedy_for(more) or remedy_for(text), late)
-    return Trouble(f"FailedScheduling: {text}", remedy_for(text), late)
+            return Trouble(what, remedy_for(more) or remedy_for(text), late and bool(failed or not waits))
+    return None
 
 
 def _unmounted(pod: Object, events: Sequence[Object], scene: Scene) -> Trouble | None:

@@ -95,13 +95,16 @@ def stale_pods(found: Iterable[Verdict]) -> list[str]:
 
 
 def failure(verdict: Verdict, waited: int, log: str) -> str:
-    """The message for a workload that is given up after ``waited`` seconds. ``log`` is the end of the log that it names."""
+    """The message for a workload that is given up after ``waited`` seconds. ``log`` is the end of the log that it names.
+
+    Of a log that holds no more than the reason, nothing is shown.
+    """
     lines = tail(log)
     state = "failed" if verdict.state == "failed" else f"was not done ({verdict.count})"
     first = f"{verdict.title} {state} after {waited} seconds: {verdict.reason or 'Kubernetes gives no reason'}"
     remedy = remedy_for("\n".join(lines)) or verdict.remedy
     head = f"{first}; {remedy}" if remedy else first
-    if not lines or not verdict.log:
+    if not verdict.log or all(line in verdict.reason for line in lines):
         return head
     return "\n".join([head, f"The end of the log of container {verdict.log[1]}:", *(f"  {line}" for line in lines)])
 

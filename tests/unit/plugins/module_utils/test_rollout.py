@@ -137,13 +137,40 @@ def test_what_keeps_a_pod(states: list[Any], status: dict[str, Any], events: lis
     assert bool(remedy) == bool(verdict.remedy)
 
 
-def test_a_claim_that_nobody_binds() -> None:
-    claim = {"metadata": {"name": "data"}, "status": {"phase": "Pending"}}
-    waits = pod(conditions=[{**UNSCHEDULED, "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."}])
-    failed = event("ProvisioningFailed", 'storageclass.storage.k8s.io "fast" not found', "PersistentVolumeClaim", "data")
-    verdict = judged([waits], [failed], claims=[claim])
-    assert verdict.reason == 'pod web-1: PersistentVolumeClaim data is Pending: storageclass.storage.k8s.io "fast" not found'
-    assert "kubectl get storageclass" in verdict.remedy
+PENDING = {"metadata": {"name": "data"}, "status": {"phase": "Pending"}}
+UNBOUND = {**UNSCHEDULED, "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."}
+NO_CLASS = 'storageclass.storage.k8s.io "fast" not found'
+NO_VOLUME = "no persistent volumes available for this claim and no storage class is set"
+NO_PROVISIONER = (
+    "Waiting for a volume to be created either by the external provisioner 'example.com/fast' or manually by the system administrator. "
+    "If volume creation is delayed, please verify that the provisioner is running and correctly registered."
+)
+AT_WORK = 'External provisioner is provisioning volume for claim "mlflow/data"'
+
+
+@pytest.mark.parametrize(
+    ("conditions", "events", "state", "why", "remedy"),
+    [
+        ([UNBOUND], [], "failed", UNBOUND["message"], "check the claim's storage class"),
+        ([UNBOUND], [("ProvisioningFailed", NO_CLASS)], "failed", NO_CLASS, "name a storage class that the cluster has"),
+        ([UNBOUND], [("FailedBinding", NO_VOLUME)], "failed", NO_VOLUME, "no default storage class"),
+        # Whose volume is made where the pod is to run: the scheduler waits for it, and says nothing of the pod.
+        ([], [("WaitForFirstConsumer", "waiting"), ("ExternalProvisioning", NO_PROVISIONER)], "waiting", NO_PROVISIONER, "provisioner runs"),
+        ([UNBOUND], [("ExternalProvisioning", NO_PROVISIONER)], "waiting", NO_PROVISIONER, "provisioner runs"),
+        ([], [("Provisioning", AT_WORK), ("ExternalProvisioning", NO_PROVISIONER)], "waiting", AT_WORK, ""),
+        ([], [("Provisioning", AT_WORK), ("ProvisioningFailed", "quota exceeded")], "failed", "quota exceeded", ""),
+    ],
+)
+def test_a_claim_that_nobody_binds(conditions: list[Any], events: list[tuple[str, str]], state: str, why: str, remedy: str) -> None:
+    about = [event(reason, message, "PersistentVolumeClaim", "data") for reason, message in events]
+    verdict = judged([pod(conditions=conditions)], about, claims=[PENDING])
+    assert verdict.reason == f"pod web-1: PersistentVolumeClaim data is Pending: {why}"
+    assert (verdict.state, remedy in verdict.remedy, bool(verdict.remedy)) == (state, True, bool(remedy))
+
+
+def test_a_claim_that_waits_for_its_pod_is_no_trouble() -> None:
+    waits = event("WaitForFirstConsumer", "waiting for first consumer to be created before binding", "PersistentVolumeClaim", "data")
+    assert judged([pod()], [waits], claims=[PENDING]).reason == "pod web-1: Pending"
 
 
 @pytest.mark.parametrize(
@@ -240,6 +267,13 @@ def test_a_failure_shows_the_end_of_the_log_and_takes_its_remedy() -> None:
     assert first.startswith(f"Deployment web failed after 60 seconds: {said}")
     assert rest == ["The end of the log of container main:", "  starting", "  ModuleNotFoundError: No module named 'psycopg2'"]
     assert verdict.log == ("web-1", "main", True)
+
+
+def test_a_log_that_says_no_more_than_the_reason_is_not_shown() -> None:
+    log = ("migrate-1", "main", False)
+    verdict = rollout.Verdict("Job migrate", "failed", reason="pod migrate-1: container main: exit code 1: no driver", log=log)
+    assert rollout.failure(verdict, 5, "no driver\n") == "Job migrate failed after 5 seconds: pod migrate-1: container main: exit code 1: no driver"
+    assert rollout.failure(verdict, 5, "starting\nno driver\n").endswith("\nThe end of the log of container main:\n  starting\n  no driver")
 
 
 def test_who_is_given_up_on() -> None:
