@@ -42,11 +42,15 @@ class Cluster:
         self.variables = self.hosts[self.servers[0]]
         self.namespace = str(self.variables["kubernetes_namespace"])
 
+    def ssh(self, host: str = "") -> list[str]:
+        """The words that precede a command on a host, the first server if none is named."""
+        target = self.hosts[host or self.servers[0]]
+        return ["ssh", "-i", target["ansible_ssh_private_key_file"], *shlex.split(target.get("ansible_ssh_common_args", "")),
+                "-o", "ConnectTimeout=10", f"root@{target['ansible_host']}"]
+
     def run(self, command: str, host: str = "", timeout: float = 120, stdin: str | None = None) -> str:
         """Run a shell command on a host, the first server if none is named; its standard output. CommandError if it fails."""
-        target = self.hosts[host or self.servers[0]]
-        words = ["ssh", "-i", target["ansible_ssh_private_key_file"], *shlex.split(target.get("ansible_ssh_common_args", "")),
-                 "-o", "ConnectTimeout=10", f"root@{target['ansible_host']}", command]
+        words = [*self.ssh(host), command]
         done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=False, input=stdin or "")
         if done.returncode != 0:
             raise CommandError(f"{command}: status {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")

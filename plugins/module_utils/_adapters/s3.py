@@ -211,6 +211,8 @@ class S3Client:
             return ServerError(f"{where}: region {self.connection.region!r} is not the right one ({said}); check region")
         if status == 403 or code in _WRONG_CREDENTIALS:
             return NotPermitted(f"{where}: {self._not_permitted(operation, code, message)}")
+        if status == 507:
+            return ApiError(f"{where}: the server's volume is full ({said}); enlarge it, or delete what is no longer needed", status, code)
         return ApiError(f"{where} failed ({said})", status, code)
 
     def _not_permitted(self, operation: str, code: str, message: str) -> str:

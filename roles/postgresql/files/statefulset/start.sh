@@ -1,8 +1,5 @@
 #!/bin/sh
 # Written by mlops.mlflow.postgresql; changes are overwritten.
 set -eu
-free=$(df -Pk "$PGDATA" | awk 'NR == 2 {print $4}')
-if [ "$free" -lt 20480 ]; then
-    echo "The volume is full, $free KiB are left: enlarge it with postgresql_volume_size, or free space on its disk" >&2
-fi
+sh /etc/postgresql/space.sh || true
 exec postgres -c config_file=/etc/postgresql/postgresql.conf

@@ -430,6 +430,7 @@ ERRORS = [
     (400, "AuthorizationHeaderMalformed", ServerError, "region 'us-east-1' is not the right one (400 Authorization"),
     (301, "PermanentRedirect", ServerError, "check region"),
     (409, "BucketAlreadyExists", Conflict, "the bucket belongs to another account (409 BucketAlreadyExists: because); choose another name"),
+    (507, "XMinioStorageFull", ServerError, "the server's volume is full (507 XMinioStorageFull: because); enlarge it, or delete what is no longer"),
     (409, "BucketAlreadyOwnedByYou", Conflict, "BucketAlreadyOwnedByYou"),
     (409, "OperationAborted", Conflict, "OperationAborted"),
     (503, "SlowDown", Unreachable, "failed 4 times (503 SlowDown: because); see the server's log"),

@@ -1,0 +1,48 @@
+"""Runs of playbooks against the deployment under test, as its operator starts them."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+SITE = "mlops.mlflow.site"
+#: Output that can be read again, whatever the surroundings say.
+SETTINGS = {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run came to: its exit status, what it printed, and how long it took."""
+
+    status: int
+    output: str
+    seconds: float
+
+    @property
+    def changed(self) -> int:
+        """The number of changes, of all hosts together, as the recap has them."""
+        return sum(int(count) for count in re.findall(r"^\S+ +: ok=\d+ +changed=(\d+) ", self.output, re.M))
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """Each host that a task failed on, with the task's message on one line. Those that a rescue follows are among them."""
+        found = re.findall(r"^fatal: \[(\S+?)(?: -> \S+)?\]: \S+ => *\n((?: .*\n)+)(?! |\.\.\.ignoring)", self.output, re.M)
+        return [(host, " ".join(str(yaml.safe_load(result).get("msg", result)).split())) for host, result in found]
+
+
+def play(playbook: str | Path = SITE, variables: Mapping[str, object] | None = None, inventory: Path | None = None, timeout: float = 600) -> Run:
+    """Run a playbook on the inventories in MLFLOW_TEST_INVENTORY, and on one more where it is given, with extra variables."""
+    words = ["ansible-playbook", str(playbook), "--extra-vars", json.dumps(variables or {})]
+    words += [f"--inventory={path}" for path in [*os.environ["MLFLOW_TEST_INVENTORY"].split(":"), *([inventory] if inventory else [])]]
+    words += [f"--extra-vars=@{path}" for path in os.environ.get("MLFLOW_TEST_VARIABLES", "").split(":") if path]
+    began = time.monotonic()
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=timeout,
+                          env=os.environ | SETTINGS)
+    return Run(done.returncode, done.stdout, time.monotonic() - began)
