@@ -60,7 +60,7 @@ def standin() -> Path:
 def real(program: Path) -> Path:
     """A release of that k3s, in the folder of what is up, with the archive of images that lies beside it if one does."""
     said = subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout.split()
-    if said[:2] != ["k3s", "version"]:
+    if said[1:2] != ["version"]:
         raise HostsError(f"--k3s {program} is no k3s: it does not tell its version")
     release = FOLDER / "release" / said[2]
     release.mkdir(parents=True, exist_ok=True)

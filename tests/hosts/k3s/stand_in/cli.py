@@ -29,10 +29,10 @@ COMMANDS:
 TOOLS = ("kubectl", "ctr", "crictl")
 
 
-def version() -> str:
-    """What --version prints, in k3s's two lines."""
+def version(name: str = "k3s") -> str:
+    """What --version prints, in k3s's two lines: k3s calls itself what its file is called."""
     known = facts()
-    return f"k3s version {known['version']} (stand-in of the tests, made of Kubernetes' own parts)\ngo version {known['go']}"
+    return f"{name} version {known['version']} (stand-in of the tests, made of Kubernetes' own parts)\ngo version {known['go']}"
 
 
 def _path(layout: Layout) -> None:
@@ -95,7 +95,7 @@ def dispatch(name: str, arguments: list[str]) -> int:
     if command in TOOLS:
         return tool(command, rest)
     if command in {"--version", "-v", "version"}:
-        print(version())
+        print(version(name))
     elif command in {"help", "--help", "-h"}:
         print(USAGE, end="")
     elif command in {"server", "agent"}:
