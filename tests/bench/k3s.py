@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ sys.path.insert(0, str(ROOT / "tests" / "k3s"))
 
 from cluster import Cluster  # noqa: E402 - after the folder that it needs
 
-HOSTS = [sys.executable, str(ROOT / "tests" / "hosts" / "hosts.py")]
 INVENTORIES = [str(ROOT / "inventories" / "akko"), "/var/tmp/mlops-mlflow-hosts/inventory"]
 PLAIN_ARCHIVE_MB = 376  # of an image with a plain `pip install mlflow psycopg2-binary boto3`
 DEFAULTS = "mlflow-defaults"
@@ -110,12 +110,16 @@ def workers(count: int) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def measurements(minutes: float) -> Iterator[tuple[str, str]]:
-    """The rows of the table."""
+def deployment() -> Iterator[tuple[str, str]]:
+    """The rows of the table about site.yml."""
     first, tasks = deploy()
     second, tasks_again = deploy()
     yield "site.yml from bare hosts, seconds", f"{first:.0f}  ({tasks} tasks on the first server)"
     yield "second run of site.yml over the first", f"{second / first:.2f}  ({second:.0f} s, {tasks_again} tasks)"
+
+
+def server(minutes: float) -> Iterator[tuple[str, str]]:
+    """The rows about the server."""
     cluster = Cluster(INVENTORIES, [])
     app = str(cluster.variables["mlflow_server_app"])
     yield from image(cluster)
@@ -143,18 +147,28 @@ def measurements(minutes: float) -> Iterator[tuple[str, str]]:
            f"{sum(found['count'] for found in steady.values())} requests, {sum(found['failed'] for found in steady.values())} failed")
 
 
+def show(rows: Iterable[tuple[str, str]]) -> None:
+    """Print each as it is known."""
+    for what, figure in rows:
+        print(f"{what:<60}{figure}", flush=True)
+
+
 def main() -> None:
     """Measure, and print each figure as it is known."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="how long the steady load lasts")
-    minutes = parser.parse_args().minutes
-    subprocess.run(["molecule", "create", "-s", "akko"], check=True, cwd=ROOT)
-    subprocess.run(["molecule", "prepare", "-s", "akko"], check=True, cwd=ROOT)
+    parser.add_argument("--deployed", action="store_true", help="measure the server alone, on hosts where it runs already")
+    said = parser.parse_args()
+    if said.deployed:
+        show(server(said.minutes))
+        return
+    # With their inventory, and with akko's registry.
+    subprocess.run(["molecule", "destroy", "-s", "upgrade"], check=True, cwd=ROOT)
+    subprocess.run(["molecule", "create", "-s", "upgrade"], check=True, cwd=ROOT)
     try:
-        for what, figure in measurements(minutes):
-            print(f"{what:<60}{figure}", flush=True)
+        show(itertools.chain(deployment(), server(said.minutes)))
     finally:
-        subprocess.run([*HOSTS, "down"], check=True)
+        subprocess.run(["molecule", "destroy", "-s", "upgrade"], check=True, cwd=ROOT)
 
 
 if __name__ == "__main__":
