@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,18 @@ class Run:
         """Each host that a task failed on, with the task's message on one line. Those that a rescue follows are among them."""
         found = re.findall(r"^fatal: \[(\S+?)(?: -> \S+)?\]: \S+ => *\n((?: .*\n)+)(?! |\.\.\.ignoring)", self.output, re.M)
         return [(host, " ".join(str(yaml.safe_load(result).get("msg", result)).split())) for host, result in found]
+
+
+def roles_playbook(folder: Path, roles: Sequence[str]) -> Path:
+    """A playbook, written to the folder, that runs these roles of the collection on the first server, as a user's own would."""
+    prepare = [
+        {"ansible.builtin.include_role": {"name": "mlops.mlflow.python_env"}},
+        {"ansible.builtin.set_fact": {"ansible_python_interpreter": "{{ python_env_interpreter }}"}},
+    ]
+    wanted = [f"mlops.mlflow.{role}" for role in roles]
+    file = folder / "roles.yml"
+    file.write_text(yaml.safe_dump([{"hosts": "k3s_server[0]", "gather_facts": False, "become": True, "pre_tasks": prepare, "roles": wanted}]))
+    return file
 
 
 def play(playbook: str | Path = SITE, variables: Mapping[str, object] | None = None, inventory: Path | None = None, timeout: float = 600) -> Run:

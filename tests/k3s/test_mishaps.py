@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cluster import Cluster
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from playbook import Run, play
+from playbook import Run, play, roles_playbook
 
 seed = pytest.mark.seed("(beyond) mishaps: one message that names the remedy, and a run after it converges")
 SERVER = ["mlflow_image", "postgresql", "artifact_store", "mlflow_server"]
@@ -39,14 +38,7 @@ def deploy(tmp_path: Path) -> Callable[..., Run]:
     """Runs some roles on the first server, as a playbook of a user's own would."""
 
     def run(roles: list[str], **variables: object) -> Run:
-        file = tmp_path / "roles.yml"
-        prepare = [
-            {"ansible.builtin.include_role": {"name": "mlops.mlflow.python_env"}},
-            {"ansible.builtin.set_fact": {"ansible_python_interpreter": "{{ python_env_interpreter }}"}},
-        ]
-        wanted = [f"mlops.mlflow.{role}" for role in roles]
-        file.write_text(yaml.safe_dump([{"hosts": "k3s_server[0]", "gather_facts": False, "become": True, "pre_tasks": prepare, "roles": wanted}]))
-        return play(file, variables)
+        return play(roles_playbook(tmp_path, roles), variables)
 
     return run
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cluster import Cluster
-from playbook import Run, play
+from playbook import Run, play, roles_playbook
 
 seed = pytest.mark.seed
 HERE = Path(__file__).parent
@@ -29,10 +28,6 @@ VARIABLES: dict[str, Any] = {
     "mlflow_server_auth": "basic", "mlflow_server_replicas": 2, "mlflow_server_max_replicas": 3, "mlflow_server_metrics_enabled": True,
     "mlflow_server_pool_size": 5, "mlflow_server_max_overflow": 2,
 }
-PREPARE = [
-    {"ansible.builtin.include_role": {"name": "mlops.mlflow.python_env"}},
-    {"ansible.builtin.set_fact": {"ansible_python_interpreter": "{{ python_env_interpreter }}"}},
-]
 
 
 @dataclass
@@ -45,10 +40,7 @@ class Further:
 
     def deploy(self, *roles: str, **variables: Any) -> Run:
         """Run roles on the first server with the variables of this server, and others."""
-        file = self.folder / "site.yml"
-        names = [f"mlops.mlflow.{role}" for role in roles]
-        file.write_text(yaml.safe_dump([{"hosts": "k3s_server[0]", "gather_facts": False, "become": True, "pre_tasks": PREPARE, "roles": names}]))
-        return play(file, {**VARIABLES, "mlflow_server_image": self.image, **variables})
+        return play(roles_playbook(self.folder, roles), {**VARIABLES, "mlflow_server_image": self.image, **variables})
 
     def site(self) -> Run:
         """Run all roles that the server takes, but for its verification, which is a minute."""
