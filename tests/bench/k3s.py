@@ -106,6 +106,8 @@ def workers(count: int) -> Callable[[dict[str, Any]], None]:
     def change(container: dict[str, Any]) -> None:
         words = container["args"]
         words[words.index("--workers") + 1] = str(count)
+        # Those of our Service; MLflow's default lets private addresses in.
+        container["env"] = [entry for entry in container["env"] if entry["name"] != "MLFLOW_SERVER_ALLOWED_HOSTS"]
         container["resources"]["limits"] = {"cpu": "1", "memory": "1Gi"}
     return change
 
