@@ -120,6 +120,8 @@ def boot(host: Host) -> None:
     if host.process.runs():
         return
     _mount(host)
+    # The kernel takes its time to remove that of a host which was killed.
+    succeeds("ip", "link", "delete", f"vb-{host.name}")
     enter = "".join(f"echo $$ > {shlex.quote(str(folder))}/cgroup.procs\n" for folder in _make_cgroups(host))
     # By this status systemd-nspawn asks to be started again, since the host boots anew.
     supervise = f"while :; do status=0; {shlex.join(_boot_command(host))} || status=$?; [ $status = 133 ] || exit $status; done"
