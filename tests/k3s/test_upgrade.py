@@ -1,4 +1,7 @@
-"""MLflow 3.16.1 with runs, models and artifacts becomes 3.17.2 by one changed variable; a migration that fails leaves the old one serving."""
+"""MLflow 3.16.1 with runs, models and artifacts becomes 3.17.2 by one changed variable; a migration that fails leaves the old one serving.
+
+In this order: the last restores the backup that the one before it makes.
+"""
 from __future__ import annotations
 
 import time
@@ -9,6 +12,8 @@ from cluster import Cluster
 from playbook import Run, play
 
 seed = pytest.mark.seed
+BACKUP = "/var/tmp/mlflow-3.16.1.dump"
+POSTGRESQL = "k3s kubectl --namespace {} exec --stdin sts/akko-postgresql --"
 CONTENT = b"an artifact of the older version\n" * 1000
 
 
@@ -78,10 +83,29 @@ def test_a_migration_that_fails(cluster: Cluster, run: dict[str, str]) -> None:
 def test_upgrade(cluster: Cluster, run: dict[str, str]) -> None:
     """3.17.2 serves on the newer schema, and has the runs, models and artifacts of 3.16.1."""
     before, revision = data(cluster, run), sql(cluster, "SELECT version_num FROM alembic_version")
+    cluster.run(f"{POSTGRESQL.format(cluster.namespace)} pg_dump -U postgres --format=custom mlflow >{BACKUP}")
     done = deploy("3.17.2")
     assert done.status == 0, done.output
     assert version(cluster) == "3.17.2"
     assert sql(cluster, "SELECT version_num FROM alembic_version") != revision
+    assert data(cluster, run) == before
+    again = deploy("3.17.2")
+    assert again.status == 0, again.output
+    assert again.changed == 0
+
+
+@seed("(beyond) a backup of before the upgrade is migrated when it is restored")
+def test_a_backup_of_before(cluster: Cluster, run: dict[str, str]) -> None:
+    """Restored under 3.17.2, it is seen and migrated by the next run, which changes nothing else."""
+    before, revision = data(cluster, run), sql(cluster, "SELECT version_num FROM alembic_version")
+    client = POSTGRESQL.format(cluster.namespace)
+    cluster.run(f"""set -e
+        {client} psql -U postgres -c 'DROP DATABASE mlflow WITH (FORCE)' -c 'CREATE DATABASE mlflow OWNER mlflow'
+        {client} pg_restore -U postgres --dbname=mlflow <{BACKUP}""")
+    assert sql(cluster, "SELECT version_num FROM alembic_version") != revision
+    done = deploy("3.17.2")
+    assert done.status == 0, done.output
+    assert sql(cluster, "SELECT version_num FROM alembic_version") == revision
     assert data(cluster, run) == before
     again = deploy("3.17.2")
     assert again.status == 0, again.output

@@ -2,9 +2,10 @@
 
 Reads MLFLOW_SCHEMA_URI and, where basic authentication is on, MLFLOW_SCHEMA_AUTH_URI; the password comes from PGPASSWORD, and
 libpq's other variables (PGSSLMODE, PGSSLROOTCERT) hold too.
-``status`` prints the worst of ``current``, ``fresh`` (no schema yet), ``old``, ``newer`` (made by a later MLflow) and
-``unreachable``. ``check`` does too, and fails with the reason where nothing could be migrated. ``upgrade`` holds an advisory
-lock, so that only one of several migrates, and checks the outcome. In a pod, the outcome is the container's termination message.
+``status`` prints the worst of ``current``, ``fresh`` (no schema yet), ``old``, ``newer`` (made by a later MLflow, which is a
+failure) and ``unreachable``. ``check`` does too, and fails with the reason where nothing could be migrated. ``upgrade`` holds an
+advisory lock, so that only one of several migrates, and checks the outcome. In a pod, the outcome of these two, which are all that
+such a pod runs, is the container's termination message.
 """
 from __future__ import annotations
 
@@ -22,6 +23,10 @@ from urllib.parse import unquote, urlsplit
 #: Any number will do, as long as all migrations of MLflow take the same.
 LOCK = 0x6D6C666C6F77
 LOCK_TIMEOUT = "300s"
+NEWER = (
+    "the database was migrated by a later MLflow than the one installed here, and cannot go back; "
+    "install that version or a later one, or restore a backup from before the migration"
+)
 WORST_LAST = ("current", "fresh", "old", "newer", "unreachable")
 #: A pod's network is let through to PostgreSQL some seconds after the pod has started.
 PATIENCE_SECONDS = 60
@@ -33,7 +38,7 @@ FINAL = re.compile(r"authentication failed|does not exist|certificate|SSL|no pg_
 
 def report(message: str) -> None:
     """Print ``message`` and, in a pod, leave it where Kubernetes shows it."""
-    print(message, end="" if message in WORST_LAST else "\n", flush=True)
+    print(message, flush=True)
     if TERMINATION_LOG.exists():
         TERMINATION_LOG.write_text(message)
 
@@ -184,11 +189,11 @@ def main(action: str) -> None:
             if reason:
                 fail(f"PostgreSQL does not take connections to {schema.database}: {reason}")
     worst = max((schema.status() for schema in schemas()), key=WORST_LAST.index)
+    if action == "status":
+        print(worst, end="", flush=True)
+        sys.exit(NEWER if worst == "newer" else 0)
     if worst == "newer":
-        fail(
-            "the database was migrated by a later MLflow than the one installed here, and cannot go back; "
-            "install that version or a later one, or restore a backup from before the migration"
-        )
+        fail(NEWER)
     report("; ".join([schema.bring_up_to_date() for schema in schemas()]) if action == "upgrade" else worst)
 
 
