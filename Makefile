@@ -6,7 +6,7 @@ export EMBEDDED_HOME ?= $(if $(filter 0,$(shell id -u)),/var/lib/mlops-mlflow,$(
 export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env lock docs build lint unit contract sanity integration utils molecule akko airgap upgrade test-quick test test-all bench bench-k3s clean
+.PHONY: help setup up down destroy env lock docs build lint unit contract sanity integration utils molecule akko airgap upgrade ha test-quick test test-all bench bench-k3s clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -87,6 +87,9 @@ airgap: setup ## Run the Molecule scenario of hosts without a way out
 upgrade: setup ## Run the Molecule scenario of an upgrade of MLflow, on hosts like these
 	@.ci/k3s upgrade
 
+ha: setup ## Run the Molecule scenario of three k3s servers
+	@.ci/k3s ha
+
 test-quick: ## Run the tests that need no server
 	@.ci/stages setup lint unit contract sanity
 
@@ -99,6 +102,7 @@ test-all: test ## Run every test, and the quick ones on each supported Python
 	@.ci/utils-airflow
 	@.ci/k3s airgap
 	@.ci/k3s upgrade
+	@.ci/k3s ha
 
 bench: setup ## Measure: modules, whole declarations, a second run, the stack's memory, mlflow-utils
 	@python tests/bench/bench.py

@@ -24,10 +24,10 @@ from parts import parts
 from state import Host, Process, State
 
 
-def up(count: int, prefix: str = "akko", airgap: bool = False, k3s: str | None = None) -> State:
+def up(count: int, prefix: str = "akko", airgap: bool = False, k3s: str | None = None, servers: int = 1) -> State:
     """Bring up that many hosts; with ``k3s``, serve that release of k3s (``standin``, or the path of a k3s) on the bridge.
 
-    Raises HostsError where hosts are up already, or one does not come up.
+    The first ``servers`` of them are k3s_server in the inventory. Raises HostsError where hosts are up already, or one does not come up.
     """
     if state.load():
         raise HostsError("test hosts are up already: `hosts.py down` removes them")
@@ -38,7 +38,7 @@ def up(count: int, prefix: str = "akko", airgap: bool = False, k3s: str | None =
     image.tree()
 
     hosts = [Host(f"{prefix}-{index + 1}", network.address(index)) for index in range(count)]
-    here = State(airgap=airgap, kernel=kernel.before(), hosts=hosts)
+    here = State(airgap=airgap, kernel=kernel.before(), hosts=hosts, servers=servers)
     here.save()
     kernel.prepare()
     network.up(airgap)
@@ -123,6 +123,7 @@ def _arguments() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("up", help="bring hosts up")
     command.add_argument("--count", type=int, default=1, help="how many (default 1)")
+    command.add_argument("--servers", type=int, default=1, help="how many of them are k3s_server in the inventory (default 1)")
     command.add_argument("--prefix", default="akko", help="what their names begin with (default akko: akko-1, akko-2 …)")
     command.add_argument("--airgap", action="store_true", help="they reach one another and this machine, nobody else")
     command.add_argument("--k3s", metavar="standin|PATH", help="serve this release of k3s on the bridge")
@@ -141,6 +142,7 @@ def _arguments() -> argparse.ArgumentParser:
         "parts": "make the programs, and print their folder",
         "images": "make the images for scenarios, and print their folder",
         "release": "print the folder of the release of k3s that is served; where no hosts are up, make the stand-in's",
+        "later": "make a release of the stand-in that calls itself the next, and print its folder",
     }.items():
         commands.add_parser(name, help=text)
     return parser
@@ -152,7 +154,7 @@ def _ssh(name: str, words: list[str]) -> None:
 
 
 def _up(said: argparse.Namespace) -> None:
-    up(said.count, said.prefix, said.airgap, said.k3s)
+    up(said.count, said.prefix, said.airgap, said.k3s, said.servers)
     _print(status())
 
 
@@ -167,12 +169,13 @@ def _work(said: argparse.Namespace) -> None:
         "stop": lambda: stop(said.name, said.kill),
         "reboot": lambda: reboot(said.name),
         "ssh": lambda: _ssh(said.name, said.words),
-        "inventory": lambda: _print(inventory(present().hosts)),
+        "inventory": lambda: _print(inventory(present().hosts, present().servers)),
         "status": lambda: _print(status()),
         "down": down,
         "parts": lambda: _print(parts.collected()),
         "images": lambda: _print(images.folder()),
         "release": lambda: _print(here.release_folder if (here := state.load()) else release.standin()),
+        "later": lambda: _print(release.standin("later")),
     }
     works[said.command]()
 

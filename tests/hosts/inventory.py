@@ -8,8 +8,8 @@ from machine import SSH_OPTIONS
 from state import KEY, Host
 
 
-def inventory(hosts: Sequence[Host]) -> str:
-    """The first host as k3s_server, the others as k3s_agent."""
+def inventory(hosts: Sequence[Host], servers: int) -> str:
+    """The first hosts as k3s_server, so many of them, the others as k3s_agent."""
     variables = {
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(KEY),
@@ -17,6 +17,6 @@ def inventory(hosts: Sequence[Host]) -> str:
         "ansible_python_interpreter": "/usr/bin/python3",
     }
     entries = {host.name: {"ansible_host": host.address, **variables} for host in hosts}
-    server, *agents = entries
-    groups = {"k3s_server": {"hosts": {server: entries[server]}}, "k3s_agent": {"hosts": {name: entries[name] for name in agents}}}
+    listed = list(entries.items())
+    groups = {"k3s_server": {"hosts": dict(listed[:servers])}, "k3s_agent": {"hosts": dict(listed[servers:])}}
     return yaml.safe_dump(groups, sort_keys=False)

@@ -25,9 +25,9 @@ PARTS = ("hyperkube", "kine", "flannel", "traefik-crds", "gateway-api-crds")
 STANDIN = Path(__file__).parent / "k3s"
 
 
-def version() -> str:
-    """The release's name, as k3s forms it."""
-    return str(VERSIONS["kubernetes"]["release"])
+def version(name: str = "release") -> str:
+    """The release's name, as k3s forms it; that of the next with ``later``."""
+    return str(VERSIONS["kubernetes"][name])
 
 
 def checksums(folder: Path) -> str:
@@ -39,22 +39,23 @@ def checksums(folder: Path) -> str:
     return "".join(lines)
 
 
-def standin() -> Path:
-    """The folder of the stand-in's release, ``<cache>/k3s-release-<key>/VERSION``."""
+def standin(name: str = "release") -> Path:
+    """The folder of the stand-in's release, ``<cache>/k3s-release-<key>/VERSION``; of the next with ``later``."""
+    wanted, linked = version(name), version()
     programs = parts.collected(PARTS)
     airgap = images.airgap_archive()
     sources = {str(path.relative_to(STANDIN)): path.read_text() for path in sorted(STANDIN.rglob("*")) if path.is_file() and path.suffix != ".pyc"}
 
     def make(folder: Path) -> None:
         progress("packing the stand-in of k3s")
-        release = folder / version()
+        release = folder / wanted
         release.mkdir()
         named = [f"--image={name}={reference}" for name, reference in images.airgap_names().items()]
-        run(sys.executable, STANDIN / "pack.py", "--parts", programs, "--output", release / PROGRAM, "--version", version(), *named)
+        run(sys.executable, STANDIN / "pack.py", "--parts", programs, "--output", release / PROGRAM, "--version", wanted, "--linked", linked, *named)
         shutil.copyfile(airgap, release / ARCHIVE)
         (release / CHECKSUMS).write_text(checksums(release))
 
-    return cache.kept("k3s-release", [programs.name, airgap.parent.name, sources], make) / version()
+    return cache.kept("k3s-release", [programs.name, airgap.parent.name, sources, wanted], make) / wanted
 
 
 def real(program: Path) -> Path:

@@ -65,6 +65,7 @@ class State:
     airgap: bool
     kernel: dict[str, str]
     hosts: list[Host]
+    servers: int = 1
     release: Process = field(default_factory=Process)
     release_url: str = ""
     release_folder: str = ""

@@ -40,7 +40,7 @@ class Cluster:
         self.servers: list[str] = listed["k3s_server"]["hosts"]
         self.agents: list[str] = listed.get("k3s_agent", {}).get("hosts", [])
         self.variables = self.hosts[self.servers[0]]
-        self.namespace = str(self.variables["kubernetes_namespace"])
+        self.namespace = str(self.variables.get("kubernetes_namespace", "default"))
 
     def ssh(self, host: str = "") -> list[str]:
         """The words that precede a command on a host, the first server if none is named."""

@@ -49,9 +49,10 @@ def roles_playbook(folder: Path, roles: Sequence[str]) -> Path:
     return file
 
 
-def play(playbook: str | Path = SITE, variables: Mapping[str, object] | None = None, inventory: Path | None = None, timeout: float = 600) -> Run:
-    """Run a playbook on the inventories in MLFLOW_TEST_INVENTORY, and on one more where it is given, with extra variables."""
-    words = ["ansible-playbook", str(playbook), "--extra-vars", json.dumps(variables or {})]
+def play(playbook: str | Path = SITE, variables: Mapping[str, object] | None = None, inventory: Path | None = None, timeout: float = 600,
+         words: Sequence[str] = ()) -> Run:
+    """Run a playbook on the inventories in MLFLOW_TEST_INVENTORY, and on one more where it is given, with extra variables and words."""
+    words = ["ansible-playbook", str(playbook), *words, "--extra-vars", json.dumps(variables or {})]
     words += [f"--inventory={path}" for path in [*os.environ["MLFLOW_TEST_INVENTORY"].split(":"), *([inventory] if inventory else [])]]
     words += [f"--extra-vars=@{path}" for path in os.environ.get("MLFLOW_TEST_VARIABLES", "").split(":") if path]
     began = time.monotonic()

@@ -46,7 +46,7 @@ def entry(name: str, mode: int) -> zipfile.ZipInfo:
     return info
 
 
-def pack(parts: Path, output: Path, version: str, images: dict[str, str]) -> None:
+def pack(parts: Path, output: Path, version: str, images: dict[str, str], linked: str = "") -> None:
     """Write the executable `output`.
 
     Args:
@@ -54,8 +54,11 @@ def pack(parts: Path, output: Path, version: str, images: dict[str, str]) -> Non
         output: the file to make.
         version: what it calls itself, such as v1.34.4+k3s1.
         images: references of its own images by name.
+        linked: the version, as long as the other, that Kubernetes was linked with and is to call itself no more.
 
     """
+    if len(linked or version) != len(version):
+        sys.exit(f"{version} is not as long as {linked}, in whose place it is to come")
     files = members(parts)
     digest = hashlib.sha256(version.encode())
     for name, path in files.items():
@@ -71,7 +74,8 @@ def pack(parts: Path, output: Path, version: str, images: dict[str, str]) -> Non
             archive.writestr(entry("payload/facts.json", 0o100644), json.dumps(facts))
             for name, path in files.items():
                 with archive.open(entry(name, 0o100755 if "/bin/" in name else 0o100644), "w") as sink:
-                    sink.write(path.read_bytes())
+                    content = path.read_bytes()
+                    sink.write(content.replace(linked.encode(), version.encode()) if linked and path.name == "hyperkube" else content)
             for name, target in LINKS.items():
                 archive.writestr(entry(f"payload/bin/{name}", 0o120777), target)
     new.chmod(0o755)
@@ -84,12 +88,13 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, required=True, help="folder with bin/ and manifests/")
     parser.add_argument("--output", type=Path, required=True, help="the executable to make")
     parser.add_argument("--version", default="v1.34.4+k3s1", help="what it calls itself")
+    parser.add_argument("--linked", default="", help="the version that Kubernetes was linked with, where that is another")
     parser.add_argument("--image", action="append", default=[], metavar="NAME=REFERENCE", help=f"another image for one of {', '.join(IMAGES)}")
     given = parser.parse_args()
     missing = [name for name in PARTS if not (given.parts / "bin" / name).is_file()]
     if missing:
         sys.exit(f"{given.parts}/bin lacks {', '.join(missing)}: build the parts first")
-    pack(given.parts, given.output, given.version, IMAGES | dict(item.split("=", 1) for item in given.image))
+    pack(given.parts, given.output, given.version, IMAGES | dict(item.split("=", 1) for item in given.image), given.linked)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from . import certificates
+from .api import Api
 from .errors import K3sError
 from .layout import Layout
 from .log import log
@@ -100,6 +101,28 @@ def _answers(tls: Path) -> bool:
     except K3sError:
         return False
     return True
+
+
+class Members:
+    """etcd's members, of which one is taken out when its node is deleted from the cluster, as k3s does."""
+
+    def __init__(self, tls: Path) -> None:
+        self._tls = tls
+        self._nodes: set[str] = set()
+
+    def step(self, api: Api) -> None:
+        """Take out whose node is gone since an earlier step; what fails is logged, and done in the next step."""
+        try:
+            nodes = {str(node["metadata"]["name"]) for node in api.json("GET", "/api/v1/nodes")["items"]}
+            gone = self._nodes - nodes
+            self._nodes |= nodes
+            for member in json.loads(_etcdctl(self._tls, LOCAL, "member", "list", "-w", "json"))["members"] if gone else []:
+                if member.get("name") in gone:
+                    _etcdctl(self._tls, LOCAL, "member", "remove", format(member["ID"], "x"))
+                    log(f"Removed {member['name']}, whose node is deleted, from etcd")
+            self._nodes -= gone
+        except K3sError as error:
+            log(f"Unable to look after etcd's members: {error}", "warning")
 
 
 def snapshot(arguments: list[str]) -> int:

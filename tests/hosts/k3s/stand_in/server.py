@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 
-from . import join, service_lb, token
+from . import etcd, join, service_lb, token
 from .api import Api
 from .control_plane import ControlPlane
 from .deploy import Deployer
@@ -51,7 +51,7 @@ def run(options: Options, layout: Layout, supervisor: Supervisor) -> None:
     notify("READY=1")
     deployer.apply("rbac.yaml")
     node.start_network(plane.cluster, plane.access, api)
-    _serve(options, supervisor, api, deployer, plane.has_etcd)
+    _serve(options, supervisor, api, deployer, etcd.Members(plane.tls) if plane.has_etcd else None)
 
 
 def join_servers(options: Options, layout: Layout, supervisor: Supervisor) -> None:
@@ -73,13 +73,15 @@ def _has_namespaces(api: Api) -> bool:
         return False
 
 
-def _serve(options: Options, supervisor: Supervisor, api: Api, deployer: Deployer, has_etcd: bool) -> None:
+def _serve(options: Options, supervisor: Supervisor, api: Api, deployer: Deployer, members: etcd.Members | None) -> None:
     labelled = False
     while True:
         started = time.monotonic()
         deployer.step()
         service_lb.step(api)
-        labelled = labelled or _label(options, api, has_etcd)
+        if members:
+            members.step(api)
+        labelled = labelled or _label(options, api, bool(members))
         while time.monotonic() - started < ROUND:
             supervisor.pause(PAUSE)
 
