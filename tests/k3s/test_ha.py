@@ -138,10 +138,16 @@ def test_upgraded_node_by_node(cluster: Cluster) -> None:
 
 @seed
 def test_a_server_replaced(cluster: Cluster) -> None:
-    """One is taken out of the cluster, which goes on, and leaves nothing on its host; then the host joins as a new one."""
+    """One is taken out of the cluster, once that answers; the cluster goes on, nothing is left on the host, and it joins as a new one."""
     third = cluster.servers[-1]
     version = nodes(cluster)[third]["version"]
     variables = later() if version != cluster.variables["k3s_version"] else {}
+
+    cluster.run("systemctl stop k3s")
+    refused = play(UNINSTALL, CONFIRMED, words=["--limit", third])
+    cluster.run("systemctl start k3s")
+    assert refused.status != 0
+    assert f"let k3s of {cluster.servers[0]} answer first" in refused.failures[-1][1]
 
     assert_succeeded(play(UNINSTALL, CONFIRMED, words=["--limit", third]))
 
