@@ -96,7 +96,7 @@ def test_upgrade(cluster: Cluster, run: dict[str, str]) -> None:
 
 @seed("(beyond) a backup of before the upgrade is migrated when it is restored")
 def test_a_backup_of_before(cluster: Cluster, run: dict[str, str]) -> None:
-    """Restored under 3.17.2, it is seen and migrated by the next run, which changes nothing else."""
+    """Restored under 3.17.2, it is seen and migrated by the next run; the one after that changes nothing."""
     before, revision = data(cluster, run), sql(cluster, "SELECT version_num FROM alembic_version")
     client = POSTGRESQL.format(cluster.namespace)
     cluster.run(f"""set -e
