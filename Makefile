@@ -1,115 +1,163 @@
-# `make` or `make help` lists what can be done.
+# `make` or `make help` lists the targets.
 PYTHON ?= python3
 COLLECTION := build/collections/ansible_collections/mlops/mlflow
-# The folder of the embedded stack, as the role embedded chooses it where nothing is said.
+# The folder of the embedded stack, same as the default of the role embedded.
 export EMBEDDED_HOME ?= $(if $(filter 0,$(shell id -u)),/var/lib/mlops-mlflow,$(HOME)/.local/share/mlops-mlflow)
 export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Ansible refuses to run in a locale that is not UTF-8.
+export LC_ALL := C.UTF-8
+# uv trusts the authorities that this machine trusts, such as a proxy's.
+export UV_SYSTEM_CERTS := 1
+# What Ansible, pip and uv keep for themselves goes into the checkout if the home folder cannot be written to.
+ifneq ($(shell [ -d "$$HOME" ] && [ -w "$$HOME" ] || echo read-only),)
+export ANSIBLE_HOME ?= $(CURDIR)/build/ansible
+export XDG_CACHE_HOME ?= $(CURDIR)/build/cache
+endif
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env lock docs build lint unit contract sanity integration utils molecule akko airgap upgrade ha test-quick test test-all bench bench-k3s clean
+.PHONY: help setup up down destroy env lock docs docs-site build lint unit contract sanity integration utils utils-slow utils-airflow utils-extras healing hostile parts akko outages airgap upgrade ha test-quick test test-all bench bench-k3s publishable release clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup: .venv/.ready $(COLLECTION) ## Make .venv with the pinned tools; PYTHON=... picks the interpreter
-
-.venv/.ready: pyproject.toml .ci/setup
+setup: $(COLLECTION) ## Create .venv with the pinned tools; PYTHON=... selects the interpreter
 	@.ci/setup $(PYTHON)
 
-# The checkout, under the path by which Ansible finds a collection.
+# The checkout, linked to a path where Ansible finds collections.
 $(COLLECTION):
 	@mkdir -p $(@D) && ln -sfn ../../../.. $@
 
-up: setup ## Bring up MLflow with PostgreSQL and S3 on this machine; ARGS='-e variable=value'
+up: setup ## Deploy MLflow with PostgreSQL and S3 on this machine; ARGS='-e variable=value'
 	@ansible-playbook site.yml $(ARGS)
 
-down: setup ## Stop it; the data stay
-	@ansible-playbook playbooks/stop.yml
+down: setup ## Stop it, and keep its data
+	@ansible-playbook playbooks/stop.yml $(ARGS)
 
-destroy: setup ## Remove it and, after asking, its data
-	@ansible-playbook playbooks/remove.yml
+destroy: setup ## Remove it with its data, after confirmation
+	@ansible-playbook playbooks/remove.yml $(ARGS)
 
-env: ## Print the export lines of a client, for eval "$(make env)"
-	@cat "$(EMBEDDED_HOME)/client.env" || { echo "Nothing was brought up there yet: make up" >&2; exit 1; }
+env: $(if $(ARGS),setup) ## Print environment variables for clients, for eval "$(make env)"; ARGS as for make up
+ifeq ($(strip $(ARGS)),)
+	@cat "$(EMBEDDED_HOME)/client.env" || { echo "The embedded stack is not set up yet; run: make up" >&2; exit 1; }
+else
+	@folder=$$(mktemp -d) && { ansible-playbook playbooks/env.yml $(ARGS) -e embedded_client_env=$$folder/client.env >$$folder/log 2>&1 \
+	  && cat $$folder/client.env || { cat $$folder/log >&2; false; }; }; status=$$?; rm -rf $$folder; exit $$status
+endif
 
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --upgrade
 
-lock: setup ## Write the pinned requirements of the roles anew, from their requirements.in
-	@$(LOCK) --python-version 3.11 --output-file roles/embedded/files/requirements.txt roles/embedded/files/requirements.in
+lock: setup ## Regenerate the pinned requirements of the roles from their requirements.in
 	@$(LOCK) --python-version 3.9 --output-file roles/kubernetes/files/requirements.txt roles/kubernetes/files/requirements.in
-	@for version in 3.17.2 3.16.1; do echo "mlflow==$$version" | $(LOCK) --python-version 3.13 --constraint - \
-	  --override roles/mlflow_image/files/leave-out.txt --output-file roles/mlflow_image/files/requirements-$$version.txt \
+	@for version in 3.17.2 3.16.1; do echo "mlflow==$$version" | $(LOCK) --python-version 3.11 --constraint - \
+	  --output-file roles/embedded/files/requirements-$$version.txt roles/embedded/files/requirements.in || exit 1; \
+	  echo "mlflow==$$version" | $(LOCK) --python-version 3.13 --constraint - --override roles/mlflow_image/files/leave-out.txt --output-file roles/mlflow_image/files/requirements-$$version.txt \
 	  roles/mlflow_image/files/requirements.in || exit 1; done
 
-docs: setup ## Write the reference of docs/mlflow-as-code.md anew, from the modules' documentation
+docs: setup ## Regenerate role READMEs and the reference from the documentation of roles and modules
 	@PYTHONPATH=build/collections python docs/generate.py
 
-build: setup ## Build the collection's artifact, and install it in build/artifact
+docs-site: docs ## Build the documentation site in build/site/html
+	@.ci/site
+
+build: setup ## Build the collection artifact, and install it into build/artifact
 	@rm -rf build/artifact && ansible-galaxy collection build --output-path build/artifact >/dev/null
 	@ANSIBLE_COLLECTIONS_PATH=build/artifact ansible-galaxy collection install --force --offline -p build/artifact build/artifact/*.tar.gz >/dev/null
 
-lint: setup ## Read everything: Python, types, roles, documentation, shell
+publishable: build ## Check that Galaxy, ansible-builder and PyPI accept the artifacts
+	@.ci/publishable
+
+release: setup ## Prepare a release, up to publishing it: make release VERSION=1.0.0
+	@.ci/release $(VERSION)
+
+lint: setup ## Lint everything: Python, types, roles, documentation, shell
 	@ruff check --output-format concise
 	@mypy
 	@ansible-lint
 	@PYTHONPATH=build/collections python docs/generate.py --check
 	@antsibull-changelog lint
 	@antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self --skip-rstcheck $(COLLECTION)
-	@shellcheck $$(git ls-files -co --exclude-standard '.ci/*' '*.sh')
+	@shellcheck $$(git ls-files -co --exclude-standard '.ci/*' '*.sh' ':!*.py')
 
-# What runs on hosts and in images, and the hosts of the tests.
-DOCTESTS := $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in
+# Doctests of the CI stages, of files that run on hosts and in images, and of the test hosts.
+DOCTESTS := .ci/stages.py roles/embedded/files/stack.py roles/artifact_store/files/move.py $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in
 
+# The modules come first: tests load Ansible's importer, which then finds no others of them.
 unit: setup ## Run the unit tests and doctests
-	@pytest tests/unit $(COLLECTION)/plugins/module_utils/_core $(DOCTESTS) --doctest-modules
+	@pytest $(COLLECTION)/plugins/module_utils docs/generate.py tests/unit tests/ci $(DOCTESTS) --doctest-modules
 
-contract: build ## Run the tests of the collection's shape, and of its artifact
+contract: build ## Test the structure of the collection and its artifact
 	@pytest tests/contract
 
 sanity: build ## Run ansible-test sanity on the artifact
 	@python tests/run_sanity.py
 
-integration: build ## Deploy with the artifact, and run the modules against real servers
-	@MLFLOW_TEST_COLLECTIONS=build/artifact pytest -n 2 --dist loadfile tests/integration
+integration: build ## Deploy with the artifact, and test the modules against real servers
+	@MLFLOW_TEST_COLLECTIONS=build/artifact pytest -n 2 --dist loadfile --durations=40 --durations-min=5 -m 'not slow' tests/integration
 
-utils: setup ## Read and test the Python package mlflow-utils
+healing: build ## Interrupt, upgrade, break and fill up an embedded stack, and test that another run heals it
+	@MLFLOW_TEST_COLLECTIONS=build/artifact pytest -m slow tests/integration
+
+utils: setup ## Lint and test the Python package mlflow-utils
 	@.ci/utils
 
-molecule: setup ## Run the Molecule scenario of the embedded inventory
-	@molecule test --scenario-name default
+parts: setup ## Build the images and binaries for the k3s test hosts; half an hour, once
+	@.ci/k3s parts
 
-akko: setup ## Run the Molecule scenario of the akko inventory, on two k3s hosts made here
+akko: setup ## Run the stories of the akko inventory on two k3s test hosts
 	@.ci/k3s akko
 
-airgap: setup ## Run the Molecule scenario of hosts without a way out
+outages: setup ## Kill pods and hosts of the akko inventory while a client writes, and test unsuitable hosts
+	@.ci/k3s outages
+
+airgap: setup ## Test an air-gapped installation
 	@.ci/k3s airgap
 
-upgrade: setup ## Run the Molecule scenario of an upgrade of MLflow, on hosts like these
+upgrade: setup ## Upgrade MLflow with existing data, and test what akko does not use
 	@.ci/k3s upgrade
 
-ha: setup ## Run the Molecule scenario of three k3s servers
+ha: setup ## Deploy, upgrade and replace three k3s servers
 	@.ci/k3s ha
 
-test-quick: ## Run the tests that need no server
-	@.ci/stages setup lint unit contract sanity
+# The quick stages on a fresh copy of the tree, and mlflow-utils without a server, for one Python version each.
+sweep-%: setup
+	@.ci/sweep $*
 
-test: ## Run every test, the quick ones first
-	@.ci/stages setup lint unit contract sanity integration utils molecule akko
+utils-3.%: setup
+	@.ci/utils 3.$*
 
-test-all: test ## Run every test, and the quick ones on each supported Python
-	@.ci/sweep 3.11 3.12 3.13
-	@.ci/utils 3.10 3.11 3.12 3.13
+utils-slow: setup ## Test what of mlflow-utils takes more than a minute of CPU a test
+	@.ci/utils slow
+
+utils-airflow: setup ## Run the DAGs of the akko deployment under a real Airflow
 	@.ci/utils-airflow
-	@.ci/k3s airgap
-	@.ci/k3s upgrade
-	@.ci/k3s ha
 
-bench: setup ## Measure: modules, whole declarations, a second run, the stack's memory, mlflow-utils
+utils-extras: setup ## Test each extra of mlflow-utils with the newest versions that it allows
+	@.ci/utils-extras
+
+hostile: setup ## Test ten thousand hostile declaration entries on a real server
+	@MLFLOW_TEST_HOSTILE=10000 pytest tests/integration/test_hostile.py
+
+# .ci/stages.py defines each stage's time budget, and which stages run in parallel.
+STAGES := $(PYTHON) .ci/stages.py
+QUICK := setup lint unit contract sanity
+GATE := $(QUICK) parts integration utils akko
+
+test-quick: ## Run the tests that do not need a server
+	@$(STAGES) $(QUICK)
+
+test: ## Run all tests that CI runs, quick ones first
+	@$(STAGES) $(GATE)
+
+test-all: ## Run everything, including all supported Pythons and lost hosts; resumes from build/test-all.tsv
+	@$(STAGES) --record build/test-all.tsv $(GATE) outages airgap upgrade ha sweep-3.11 sweep-3.12 sweep-3.13 \
+	  utils-3.10 utils-3.11 utils-3.12 utils-3.13 utils-airflow utils-extras utils-slow healing hostile
+
+bench: setup ## Benchmark modules, whole declarations, a second run, the stack's memory, mlflow-utils
 	@python tests/bench/bench.py
 	@.ci/utils bench
 
-bench-k3s: setup ## Measure the deployment on k3s hosts made here
+bench-k3s: setup ## Benchmark the deployment on k3s test hosts
 	@python tests/bench/k3s.py
 
-clean: ## Remove what building and testing leave, but for .venv
+clean: ## Remove the results of building and testing, except .venv
 	@rm -rf build .ansible .mypy_cache .ruff_cache .hypothesis

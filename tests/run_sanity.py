@@ -1,8 +1,8 @@
-"""Run every test of ``ansible-test sanity`` on the built artifact, with nothing from outside the package registry.
+"""Run every test of ``ansible-test sanity`` on the built artifact, with downloads only from package registries.
 
-ansible-test wants a git repository at ``.../ansible_collections/NAMESPACE/NAME``, and takes pip's bootstrap script from
-a server of Ansible's own. So the artifact gets a repository, and the script's place is taken by the pip wheel of the
-version that the installed ansible-core asks for. The run has a home of its own, with virtual environments that are kept.
+ansible-test requires a git repository at ``.../ansible_collections/NAMESPACE/NAME``, and downloads pip's bootstrap script from
+a server of Ansible's. So the artifact gets a repository, and the script is replaced by the pip wheel of the version that
+the installed ansible-core asks for. The run has its own home directory, where virtual environments are kept.
 """
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ runpy.run_module("pip.__main__", run_name="__main__", alter_sys=True)
 
 
 def pip(*words: str) -> str:
-    """What pip prints."""
+    """Return pip's output."""
     return subprocess.run([sys.executable, "-m", "pip", *words], check=True, capture_output=True, text=True).stdout
 
 
@@ -100,7 +100,7 @@ def prepare_collection() -> None:
 
 
 def main() -> int:
-    """Run, and say what could not be run."""
+    """Run, and report what could not be run."""
     home = CACHE / f"ansible-test-{version('ansible-core')}"
     prepare_home(home)
     prepare_collection()

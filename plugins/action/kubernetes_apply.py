@@ -1,69 +1,115 @@
 # Copyright: (c) 2026, the mlops.mlflow maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Applies a set of Kubernetes objects by kubernetes.core.k8s, which by itself shows no diff of a set, and all of a Secret's."""
+"""Applies a set of Kubernetes objects with kubernetes.core.k8s, which itself shows no diff of a set, but the values of Secrets."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core import applied
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
+from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes import apply_result, ownership, patches
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption
+from ansible_collections.mlops.mlflow.plugins.plugin_utils._retry_kubernetes import persistent
 
-OPTIONS = ("kubeconfig", "namespace", "definitions", "absent")
-#: The name under which the fields that are applied are this collection's.
-FIELD_MANAGER = "mlops.mlflow"
-#: How an earlier Job is removed: with its pods, before another takes its name.
-AWAY = {"state": "absent", "wait": True, "wait_timeout": 120, "delete_options": {"propagationPolicy": "Foreground"}}
+OPTIONS = ("kubeconfig", "namespace", "deployment", "adopt", "labels", "annotations", "patches", "definitions", "absent")
+#: How an object is removed: in the foreground, so that its dependents are gone before its name or its volume is reused. The module waits for
+#: one object after another, so that of several, all are told to go first.
+TOLD = {"state": "absent", "wait": False, "delete_options": {"propagationPolicy": "Foreground"}}
+AWAY = {**TOLD, "wait": True, "wait_sleep": 1, "wait_timeout": 180}
+WAITED_FOR = {**AWAY, "continue_on_error": True}
 
 
 class ActionModule(ActionBase):
-    """Server-side apply of the Secrets, of the others, of the Jobs in place of earlier ones, then removal: each one call of kubernetes.core.k8s."""
+    """Checks ownership, then applies Secrets, other objects and Jobs (replacing earlier ones) server-side, then removes objects.
+
+    Each of these is one module call. Conflicts are forced only for objects that were already the deployment's own.
+    """
 
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """What was changed, and the objects as they are. Raises AnsibleActionFail for an option that is none."""
+        """Return what was changed, and the objects as they are. Raises AnsibleActionFail for an unknown option."""
         super().run(tmp, task_vars)
         unknown = self._task.args.keys() - set(OPTIONS)
         if unknown:
-            raise AnsibleActionFail(f"{', '.join(sorted(unknown))}: no option of kubernetes_apply; use {', '.join(OPTIONS)}")
+            raise AnsibleActionFail(f"{', '.join(sorted(unknown))}: not an option of kubernetes_apply; use {', '.join(OPTIONS)}")
         try:
-            secrets, jobs, others = applied.parted(applied.definitions(self._task.args.get("definitions") or []))
-            gone = applied.absent(self._task.args.get("absent") or [])
+            wanted = apply_result.definitions(self._extended(apply_result.definitions(self._task.args.get("definitions") or [])))
+            gone = apply_result.absent(self._task.args.get("absent") or [])
+            deployment = apply_result.deployment(self._task.args)
         except InvalidOption as error:
             raise AnsibleActionFail(str(error)) from None
-        server_side = {"apply": True, "server_side_apply": {"field_manager": FIELD_MANAGER, "force_conflicts": True}}
+        looked = self._looked(wanted, gone, deployment, task_vars) if wanted or gone else {"there": []}
+        if looked.get("failed"):
+            return {"failed": True, "msg": looked.get("msg", ""), **apply_result.summary([])}
+        there = set(looked["there"])
+        secrets, jobs, others = apply_result.parted([ownership.marked(definition, deployment) for definition in wanted])
+        gone = [definition for definition in gone if apply_result.key(definition) in there]
         steps: list[tuple[Sequence[Mapping[str, Any]], dict[str, Any], bool]] = [
-            (secrets, server_side, True),
-            (others, server_side, False),
-            ([] if self._task.check_mode else [applied.named(job) for job in jobs], AWAY, False),
-            ([] if self._task.check_mode else jobs, server_side, False),
-            (gone, {"state": "absent", "continue_on_error": True}, False),
+            *((part, _apply(force), True) for part, force in apply_result.by_presence(secrets, there)),
+            *((part, _apply(force), False) for part, force in apply_result.by_presence(others, there)),
+            ([] if self._task.check_mode else [apply_result.named(job) for job in jobs], AWAY, False),
+            ([] if self._task.check_mode else jobs, _apply(False), False),
+            (gone, {**TOLD, "continue_on_error": True}, False),
+            ([] if self._task.check_mode else gone, WAITED_FOR, False),
         ]
-        found: list[applied.Outcome] = []
+        found: list[apply_result.Outcome] = []
         for objects, more, is_secret in steps:
             result = self._called(objects, more, is_secret, task_vars) if objects else {}
             if result.get("failed"):
-                return {"failed": True, "msg": applied.refusal(result), **applied.summary(found)}
-            found += applied.outcomes(objects, result) if more is not AWAY else []
+                return {"failed": True, "msg": apply_result.refusal(result), **apply_result.summary(found)}
+            found += apply_result.outcomes(objects, result) if more not in (AWAY, WAITED_FOR) else []
         # The API server would compare it with the one that a run removes.
-        found += [applied.made(job) for job in jobs if self._task.check_mode]
-        return applied.summary(found)
+        found += [apply_result.made(job) for job in jobs if self._task.check_mode]
+        return apply_result.summary(found)
+
+    def _extended(self, wanted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the objects with what users add to them. Raises InvalidOption."""
+        labels, annotations = self._task.args.get("labels") or {}, self._task.args.get("annotations") or {}
+        changes: list[Mapping[str, Any]] = self._task.args.get("patches") or []
+        patches.check_metadata(labels, annotations)
+        patches.check_patches(changes)
+        return [patches.extended(definition, labels, annotations, changes) for definition in wanted]
+
+    def _looked(
+        self, wanted: Sequence[Mapping[str, Any]], gone: Sequence[Mapping[str, Any]], deployment: str, task_vars: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Return the result of kubernetes_preflight for the objects."""
+        named = {name: self._task.args[name] for name in ("kubeconfig", "adopt") if self._task.args.get(name)}
+        arguments = {
+            **named,
+            "namespace": self._task.args.get("namespace") or "default",
+            "deployment": deployment,
+            "claims": [apply_result.claim(each, True) for each in wanted] + [apply_result.claim(each, False) for each in gone],
+        }
+        looked: dict[str, Any] = self._execute_module(
+            module_name="mlops.mlflow.kubernetes_preflight", module_args=arguments, task_vars=task_vars
+        )
+        return looked
 
     def _called(
         self, objects: Sequence[Mapping[str, Any]], more: Mapping[str, Any], is_secret: bool, task_vars: dict[str, Any] | None
     ) -> dict[str, Any]:
-        """The module's result, which says what differs in diff mode alone. What is hidden is not logged on the host either."""
+        """Return the module's result, which contains differences only in diff mode. Hidden values are not logged on the host either."""
         was = (self._task.no_log, self._task.diff)
         try:
             self._task.no_log, self._task.diff = was[0] or is_secret, True
+            # The connection prints what a module returns at -vvv, unless its own context says no.
+            self._play_context.no_log = self._connection._play_context.no_log = self._task.no_log
             connection = {name: self._task.args[name] for name in ("kubeconfig", "namespace") if self._task.args.get(name)}
             arguments = {**connection, "resource_definition": list(objects), **more}
-            result: dict[str, Any] = self._execute_module(module_name="kubernetes.core.k8s", module_args=arguments, task_vars=task_vars)
+            call = partial(self._execute_module, module_name="kubernetes.core.k8s", module_args=arguments, task_vars=task_vars)
+            result = persistent(call, str(connection.get("kubeconfig") or ""), bool(self._task.check_mode))
         finally:
             self._task.no_log, self._task.diff = was
+            self._play_context.no_log = self._connection._play_context.no_log = was[0]
         return result
+
+
+def _apply(force: bool) -> dict[str, Any]:
+    """Return the apply options: conflicts are forced for existing objects, so that this collection owns its fields."""
+    return {"apply": True, "server_side_apply": {"field_manager": ownership.FIELD_MANAGER, "force_conflicts": force}}

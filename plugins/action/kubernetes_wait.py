@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the mlops.mlflow maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The control node's part of kubernetes_wait: it calls the module for some seconds at a time, and shows the progress."""
+"""The control node's part of kubernetes_wait: calls the module for a few seconds at a time, and shows the progress."""
 from __future__ import annotations
 
 import textwrap
@@ -10,19 +10,19 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-#: How long one call of the module looks on at most, in seconds, so that the terminal is never silent for longer.
+#: The maximum duration of one module call in seconds, after which progress is shown.
 INTERVAL = 15
-#: How long a line is at most.
+#: The maximum length of a line.
 WIDTH = 240
 
 
 class ActionModule(ActionBase):
-    """Waits in parts, with a line on the terminal after each."""
+    """Waits in intervals, and prints a line after each."""
 
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The module's last result."""
+        """Return the module's last result."""
         super().run(tmp, task_vars)
         display, host = Display(), (task_vars or {}).get("inventory_hostname", "")
         arguments = {**self._task.args, "interval": INTERVAL, "waited": 0}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the mlops.mlflow maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the modules of this collection support."""
+"""Attributes of the modules of this collection."""
 from __future__ import annotations
 
 
@@ -12,7 +12,7 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Predicts exactly what a run would change, and writes nothing.
+    description: Reports exactly what a run would change, and changes nothing.
     support: full
   diff_mode:
     description: Shows the state before and after.
@@ -26,13 +26,13 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Reads alone, in check mode as outside it.
+    description: Only reads, with or without check mode.
     support: full
   diff_mode:
-    description: Nothing changes, so there is nothing to show.
+    description: Nothing is changed, so there is no diff.
     support: N/A
   idempotent:
-    description: Changes nothing.
+    description: Never changes anything.
     support: full
 """
 
@@ -40,7 +40,7 @@ attributes:
 options: {}
 attributes:
   action_group:
-    description: Takes its connection from C(module_defaults) of C(group/mlops.mlflow.mlflow).
+    description: Connection options can be set once, with C(group/mlops.mlflow.mlflow) in C(module_defaults).
     support: full
     membership:
       - mlops.mlflow.mlflow

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the mlops.mlflow maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of a login to a PostgreSQL server."""
+"""Connection options for a PostgreSQL server."""
 from __future__ import annotations
 
 
@@ -10,12 +10,12 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 requirements:
-  - psycopg2 2.8 or later, for instance from psycopg2-binary
+  - psycopg2 2.8 or later, for example psycopg2-binary
   - PostgreSQL 12 or later
 options:
   login_host:
     description:
-      - The server's name or address, or, starting with V(/), the directory of its Unix socket.
+      - The host name or address of the server, or, if it starts with V(/), the directory of its Unix socket.
       - If not given, E(PGHOST) is used.
     type: str
     default: localhost
@@ -33,23 +33,23 @@ options:
     default: postgres
   login_password:
     description:
-      - The password of O(login_user). Where neither this nor E(PGPASSWORD) is given, libpq looks into C(~/.pgpass).
+      - The password of O(login_user). If neither this nor E(PGPASSWORD) is set, libpq reads C(~/.pgpass).
       - If not given, E(PGPASSWORD) is used.
     type: str
   login_db:
-    description: The database to log in to. It is read only.
+    description: The database to connect to. The module only reads from it.
     type: str
     default: postgres
   ssl_mode:
     description:
-      - How far TLS goes. V(prefer) takes what the server offers and trusts it; V(verify-full) alone makes sure who answers.
+      - The TLS mode. V(prefer) uses TLS if the server offers it, without verification; only V(verify-full) verifies the server's identity.
       - If not given, E(PGSSLMODE) is used.
     type: str
     choices: [disable, allow, prefer, require, verify-ca, verify-full]
     default: prefer
   ca_cert:
     description:
-      - A PEM file with the certificate authority that signed the server's certificate. V(verify-ca) and V(verify-full) need it.
+      - A PEM file with the certificate authority that signed the server's certificate. Required for V(verify-ca) and V(verify-full).
       - If not given, E(PGSSLROOTCERT) is used.
     type: path
   connect_timeout:

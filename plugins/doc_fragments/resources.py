@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the mlops.mlflow maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lists of a declaration, made of the documentation of the modules whose options their entries take."""
+"""The lists of a declaration, generated from the documentation of the modules whose options their entries take."""
 from __future__ import annotations
 
 import re
@@ -10,20 +10,20 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._resources import KINDS
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.kinds import KINDS
 
 _MODULES = "ansible_collections.mlops.mlflow.plugins.modules"
 
 
 def _list(section: str, module: str, documented: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    """The option ``section``: a list of what ``module`` takes. What its words say of its own options they say of an entry's."""
+    """The option ``section``: a list of the options of ``module``. References to the module's options become references to an entry's."""
     options = {name: option for name, option in documented.items() if name in names}
     text = yaml.safe_dump(options, sort_keys=False, width=10**6, allow_unicode=True)
     for name in documented:
         there = f"{section}[].{name}" if name in names else f"mlops.mlflow.{module}#module:{name}"
         text = re.sub(rf"O\({name}(?=[)=.\[])", f"O({there}", text)
     return {
-        "description": [f"What the M(mlops.mlflow.{module}) module takes, apart from the connection, an entry each."],
+        "description": [f"One entry for each, with the options of M(mlops.mlflow.{module}) except those of the connection."],
         "type": "list",
         "elements": "dict",
         "suboptions": yaml.safe_load(text),
@@ -33,14 +33,13 @@ def _list(section: str, module: str, documented: dict[str, Any], names: set[str]
 def _lists() -> dict[str, Any]:
     found = {}
     for section, kind in KINDS.items():
-        module = f"mlflow_{kind.rules.LABEL.replace(' ', '_')}"
-        documented = yaml.safe_load(import_module(f"{_MODULES}.{module}").DOCUMENTATION)["options"]
-        found[section] = _list(section, module, documented, set(kind.rules.OPTIONS))
+        documented = yaml.safe_load(import_module(f"{_MODULES}.{kind.module}").DOCUMENTATION)["options"]
+        found[section] = _list(section, kind.module, documented, set(kind.rules.OPTIONS))
     return found
 
 
 class ModuleDocFragment:
     """Fragment C(mlops.mlflow.resources)."""
 
-    # With its type, since yamllint of ansible-test takes a plain assignment for a text.
+    # Annotated, because the yamllint test of ansible-test would take a plain assignment for a string literal.
     DOCUMENTATION: str = yaml.safe_dump({"options": _lists()}, sort_keys=False, width=10**6, allow_unicode=True)

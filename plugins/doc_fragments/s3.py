@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the mlops.mlflow maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of a connection to an S3 server."""
+"""Connection options for an S3 server."""
 from __future__ import annotations
 
 
@@ -12,53 +12,53 @@ class ModuleDocFragment:
 options:
   endpoint_url:
     description:
-      - The address of the S3 server. Without one, it is AWS.
+      - The URL of the S3 server. If not given, AWS is used.
       - Proxies are taken from E(HTTP_PROXY), E(HTTPS_PROXY) and E(NO_PROXY).
-      - If not given, the first is used that is set of E(MLFLOW_S3_ENDPOINT_URL), E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL).
+      - If not given, the first of E(MLFLOW_S3_ENDPOINT_URL), E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL) that is set is used.
     type: str
   region:
     description:
-      - The region that requests are signed for, and that a new bucket is created in. Most servers other than AWS take any.
-      - If not given, the first is used that is set of E(AWS_REGION) and E(AWS_DEFAULT_REGION).
+      - The region to sign requests for, and to create a new bucket in. Most servers other than AWS accept any.
+      - If not given, the first of E(AWS_REGION) and E(AWS_DEFAULT_REGION) that is set is used.
     type: str
     default: us-east-1
   access_key:
     description:
-      - The access key's ID. Without one, it is looked for where AWS's tools do, in their files and in the host's instance role.
-      - If not given, E(AWS_ACCESS_KEY_ID) is used.
+      - The access key ID.
+      - If not given, E(AWS_ACCESS_KEY_ID) is used, or else what AWS's own tools use, their files and the host's instance role.
     type: str
   secret_key:
     description:
-      - The secret of O(access_key).
+      - The secret access key for O(access_key).
       - If not given, E(AWS_SECRET_ACCESS_KEY) is used.
     type: str
   session_token:
     description:
-      - The session token, where the credentials are temporary.
+      - The session token of temporary credentials.
       - If not given, E(AWS_SESSION_TOKEN) is used.
     type: str
   ca_path:
     description:
-      - A PEM file with the certificate authority that signed the server's certificate. Without it, the well-known authorities are trusted.
-      - If not given, E(AWS_CA_BUNDLE) is used.
+      - A PEM file with the certificate authority that signed the server's certificate.
+      - If not given, E(AWS_CA_BUNDLE) is used, or else the well-known authorities.
     type: path
   validate_certs:
-    description: Whether the server's TLS certificate is verified. Turn it off for a trial only.
+    description: Whether to verify the server's TLS certificate. Disable this for trials only.
     type: bool
     default: true
   addressing_style:
     description:
-      - Where the bucket's name stands. With V(path), after the host, which any server understands.
-      - With V(virtual), before it, which needs a wildcard name in DNS and in the certificate. With V(auto), botocore decides.
+      - How the bucket is addressed. V(path) puts its name into the path of the URL, which every server supports.
+      - V(virtual) puts it in front of the host name, which needs a wildcard in DNS and in the certificate. V(auto) leaves it to botocore.
     type: str
     choices: [path, virtual, auto]
     default: path
   timeout:
-    description: How long to wait for a connection, and for each answer, in seconds.
+    description: How long to wait for a connection, and for each response, in seconds.
     type: int
     default: 30
   retries:
-    description: How often a request is sent again, with growing pauses, after a broken connection, an answer 5xx or one that asks to slow down.
+    description: How often to retry a request, with increasing delays, after a broken connection, a 5xx response or one that asks to slow down.
     type: int
     default: 3
 requirements:

@@ -1,26 +1,26 @@
 # Copyright: (c) 2026, the mlops.mlflow maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find the version of a registered model that an address names."""
+"""Resolve a models:/ URI to a version of a registered model."""
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 name: mlflow_model
-short_description: Find the version of a registered model that an address names
+short_description: Resolve a models:/ URI to a version of a registered model
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives the version that an alias, a number, a stage or C(latest) names, with its run and where it is stored.
-  - It runs on the control node, so the tracking server must be reachable from there.
+  - Returns the version that an alias, a number, a stage or C(latest) refers to, with its run and storage location.
+  - The lookup runs on the control node, so the tracking server must be reachable from there.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.tracking.plugin
 options:
   _terms:
     description:
-      - Addresses of versions, V(models:/NAME@ALIAS), V(models:/NAME/3), V(models:/NAME/latest) for the newest version of all, or
-        V(models:/NAME/Production) for the newest of a stage.
+      - URIs of versions, V(models:/NAME@ALIAS), V(models:/NAME/3), V(models:/NAME/latest) for the newest version, or
+        V(models:/NAME/Production) for the newest version in a stage.
     type: list
     elements: str
     required: true
@@ -31,14 +31,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Show what is in use
+- name: Show the version in use
   ansible.builtin.debug:
     msg: "{{ lookup('mlops.mlflow.mlflow_model', 'models:/banking-risk-classifier@champion').version }}"
   vars:
     mlflow_tracking_uri: https://mlflow.example.com
     mlflow_tracking_token: "{{ vault_mlflow_token }}"
 
-- name: Stop where the challenger is the champion already
+- name: Stop if the challenger is already the champion
   ansible.builtin.assert:
     that: models[0].version != models[1].version
   vars:
@@ -49,7 +49,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: A version for each address, in the same order. The lookup fails where one does not exist.
+  description: One version per URI, in the same order. The lookup fails if one does not exist.
   type: list
   elements: dict
   contains:
@@ -62,15 +62,15 @@ _raw:
       type: str
       sample: "7"
     run_id:
-      description: The id of the run that made it, empty if none did.
+      description: The ID of the run that produced it, empty if there is none.
       type: str
       sample: 0f3a5c2e9d7b4a618f0e1d2c3b4a5968
     model_id:
-      description: The id of the logged model that it was made from, empty if it was made from none.
+      description: The ID of the logged model that it was created from, empty if there is none.
       type: str
       sample: m-4f1c
     source:
-      description: Where it is stored.
+      description: Where its files are stored.
       type: str
       sample: models:/m-4f1c
     status:
@@ -95,7 +95,7 @@ _raw:
       type: dict
       sample: {validated: "true"}
     creation_timestamp:
-      description: When the version was made, in milliseconds since the epoch.
+      description: When the version was created, in milliseconds since the epoch.
       type: int
       sample: 1795312800000
     last_updated_timestamp:
@@ -108,17 +108,17 @@ from typing import Any
 
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.model_uri import resolve
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.model_uri import parse
-from ansible_collections.mlops.mlflow.plugins.plugin_utils._lookup import look_up
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.model_uri.adapter import resolve
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.model_uri.rules import parse
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.plugin_utils._mlflow_lookup import look_up
 
 
 class LookupModule(LookupBase):
-    """The lookup C(mlops.mlflow.mlflow_model)."""
+    """The lookup plugin C(mlops.mlflow.mlflow_model)."""
 
     def run(self, terms: list[Any], variables: Any = None, **kwargs: Any) -> list[dict[str, Any]]:
-        """A version for each term. Raises AnsibleLookupError."""
+        """Return one version per term. Raises AnsibleLookupError."""
         return look_up(self, terms, variables, kwargs, _find)
 
 

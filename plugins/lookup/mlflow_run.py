@@ -11,16 +11,16 @@ short_description: Find the best run of an experiment by a metric
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives the run in which the last value of a metric is the greatest or the smallest.
-  - Runs without the metric, or with NaN for it, do not count. Of equal runs the one that started first is given, so that repeating a
-    training does not change the answer.
-  - It runs on the control node, so the tracking server must be reachable from there.
+  - Returns the run with the largest or smallest last value of a metric.
+  - Runs without the metric, or with NaN for it, are ignored. If several runs are equally good, the one that started first is returned, so
+    repeating a training run does not change the result.
+  - The lookup runs on the control node, so the tracking server must be reachable from there.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.tracking.plugin
 options:
   _terms:
-    description: Experiments, by name or by id. Digits are taken for an id where no experiment has them as its name.
+    description: Experiments, by name or ID. A number is taken for an ID unless an experiment has it as its name.
     type: list
     elements: str
     required: true
@@ -29,14 +29,15 @@ options:
     type: str
     required: true
   mode:
-    description: Whether the greatest value is the best, or the smallest.
+    description: Whether the largest value is the best, or the smallest.
     type: str
     choices: [max, min]
     default: max
   filter:
     description:
-      - Which runs count, in MLflow's own words, as in V(attributes.status = 'FINISHED' AND params.model = 'xgboost').
-      - Without it, every run that is not deleted counts, those that failed or still run included.
+      - Consider only runs that match this filter, in MLflow's filter syntax, for example
+        V(attributes.status = 'FINISHED' AND params.model = 'xgboost').
+      - If not given, all runs that are not deleted are considered, including failed and running ones.
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_run_info
@@ -60,12 +61,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The best run of each experiment, in the same order. The lookup fails where an experiment has none with the metric.
+  description: The best run of each experiment, in the same order. The lookup fails if an experiment has no run with the metric.
   type: list
   elements: dict
   contains:
     run_id:
-      description: The id of the run.
+      description: The ID of the run.
       type: str
       sample: 0f3a5c2e9d7b4a618f0e1d2c3b4a5968
     run_name:
@@ -73,7 +74,7 @@ _raw:
       type: str
       sample: bold-finch-12
     experiment_id:
-      description: The id of its experiment.
+      description: The ID of its experiment.
       type: str
       sample: "7"
     status:
@@ -81,7 +82,7 @@ _raw:
       type: str
       sample: FINISHED
     lifecycle_stage:
-      description: V(active), or V(deleted) for one that MLflow still keeps.
+      description: V(active), or V(deleted) if it is deleted but MLflow still keeps it.
       type: str
       sample: active
     start_time:
@@ -93,17 +94,17 @@ _raw:
       type: int
       sample: 1795312900000
     user_id:
-      description: Who started it, as the client said.
+      description: Who started it, as reported by the client.
       type: str
       sample: ann
     artifact_uri:
-      description: Where its artifacts are.
+      description: Where its artifacts are stored.
       type: str
       sample: mlflow-artifacts:/7/0f3a5c2e9d7b4a618f0e1d2c3b4a5968/artifacts
     metrics:
       description:
-        - The last value of each metric. NaN, for which JSON has no number, is the text V(NaN); the filter C(float) makes a number of it.
-        - MLflow stores infinity as the greatest number there is, 1.797…e308.
+        - The last value of each metric. NaN, which JSON cannot represent, is the string V(NaN); the filter C(float) converts it.
+        - MLflow stores infinity as the largest floating-point number, 1.797…e308.
       type: dict
       sample: {auc: 0.93, loss: NaN}
     params:
@@ -115,17 +116,17 @@ _raw:
       type: dict
       sample: {mlflow.source.name: train.py}
     datasets:
-      description: The datasets that the run read, each with V(name), V(digest), V(source_type), V(source) and V(context).
+      description: The datasets that the run used, each with V(name), V(digest), V(source_type), V(source) and V(context).
       type: list
       elements: dict
       sample: [{name: loans, digest: 1f0c, source_type: s3, source: "{}", context: training}]
     input_models:
-      description: The ids of the logged models that it read.
+      description: The IDs of the logged models that it used.
       type: list
       elements: str
       sample: []
     output_models:
-      description: The ids of the logged models that it made.
+      description: The IDs of the logged models that it produced.
       type: list
       elements: str
       sample: [m-4f1c]
@@ -135,17 +136,17 @@ from typing import Any
 
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.run import find
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.run import best, ranking
-from ansible_collections.mlops.mlflow.plugins.plugin_utils._lookup import look_up
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.run.adapter import find
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.run.rules import best, ranking
+from ansible_collections.mlops.mlflow.plugins.plugin_utils._mlflow_lookup import look_up
 
 
 class LookupModule(LookupBase):
-    """The lookup C(mlops.mlflow.mlflow_run)."""
+    """The lookup plugin C(mlops.mlflow.mlflow_run)."""
 
     def run(self, terms: list[Any], variables: Any = None, **kwargs: Any) -> list[dict[str, Any]]:
-        """The best run for each term. Raises AnsibleLookupError."""
+        """Return the best run for each term. Raises AnsibleLookupError."""
         return look_up(self, terms, variables, kwargs, _find)
 
 

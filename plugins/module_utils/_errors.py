@@ -2,40 +2,40 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # FOR INTERNAL COLLECTION USE ONLY: may change in any release.
-"""What can go wrong between a module and a server. Each message is fit to be shown as it is."""
+"""Errors between a module and a server. Each message can be shown to users as it is."""
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 
 class ServerError(Exception):
-    """A server could not be used as asked. The base of every error that an adapter raises."""
+    """A server could not do what was asked. The base class of all errors that adapters raise."""
 
 
 class Unreachable(ServerError):
-    """No answer: refused, timed out, name not found, TLS not trusted."""
+    """No response: connection refused, timeout, unknown host name, untrusted TLS certificate."""
 
 
 class NotPermitted(ServerError):
-    """The server knows neither these credentials nor this right."""
+    """The server does not accept the credentials, or they lack a permission."""
 
 
 class Unsupported(ServerError):
-    """The server, as it is or as it is configured, cannot do what an option asks."""
+    """The server's version or configuration does not support what an option asks for."""
 
 
 class Conflict(ServerError):
-    """Another writer was there first, or a write was cut off and may have happened.
+    """Another client made a conflicting change, or a write was interrupted and may have succeeded.
 
-    Reading again and planning again settles both.
+    Reading and planning again resolves both.
     """
 
 
 class Unmet(ServerError):
-    """Other resources must be there, or be gone, before a plan can be carried out.
+    """Other resources must exist, or be gone, before a plan can be applied.
 
-    ``resources`` are they, each a section and the first part of an identity; a run that itself does one of ``actions`` to all of
-    them need not stop for this.
+    ``resources`` lists them, each as a section and the first part of an identity. A run that applies one of ``actions`` to all of
+    them itself can ignore this error.
     """
 
     def __init__(self, message: str, resources: Iterable[tuple[str, str]], actions: Iterable[str] = ("create",)) -> None:
@@ -44,10 +44,19 @@ class Unmet(ServerError):
         self.actions = frozenset(actions)
 
 
-class ApiError(ServerError):
-    """The server understood the request and answered with an error.
+class Misdeclared(ServerError):
+    """An entry of a declaration is rejected: the one with this ``number``, starting at 1, in the list ``section``."""
 
-    ``status`` is the HTTP status; ``code`` is the server's own error code where it gives one.
+    def __init__(self, message: str, section: str, number: int) -> None:
+        super().__init__(message)
+        self.section = section
+        self.number = number
+
+
+class ApiError(ServerError):
+    """The server understood the request and returned an error.
+
+    ``status`` is the HTTP status; ``code`` is the server's own error code, if it has one.
     """
 
     def __init__(self, message: str, status: int, code: str | None = None) -> None:
@@ -57,7 +66,7 @@ class ApiError(ServerError):
 
 
 class MissingLibrary(ServerError):
-    """A Python library that the module needs is not there; ``library`` names it, ``reason`` is the import's own text."""
+    """A required Python library is missing; ``library`` is its name, ``reason`` the text of the import error."""
 
     def __init__(self, library: str, reason: str) -> None:
         super().__init__(library)

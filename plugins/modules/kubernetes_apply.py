@@ -2,53 +2,93 @@
 # Copyright: (c) 2026, the mlops.mlflow maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Apply a set of Kubernetes objects. All of it is done by the action plugin of the same name."""
+"""Apply a set of Kubernetes objects. The action plugin of the same name does all the work."""
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: kubernetes_apply
-short_description: Apply a set of Kubernetes objects, and show what differs in each of them
+short_description: Apply a set of Kubernetes objects, and show the diff of each
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Applies objects by M(kubernetes.core.k8s), server-side, as field manager C(mlops.mlflow), Secrets first, and removes what is not wanted.
-  - Fields that others have set are taken over where they are declared, and left alone where they are not.
-  - A Job, of which nothing can be changed, takes the place of the one of its name and runs once more.
-  - Shows the diff of each object of the set, and of a Secret no value.
-  - An object counts as changed if something that is declared did; not its status, nor who owns a field.
+  - Applies objects with M(kubernetes.core.k8s), server-side, as field manager C(mlops.mlflow), Secrets first, and removes those in O(absent).
+  - Each object gets ownership labels, C(app.kubernetes.io/managed-by=mlops.mlflow) and C(mlops.mlflow/deployment). An existing object
+    without these labels belongs to someone else, and the task fails before it changes anything, unless O(adopt) names it
+    (see M(mlops.mlflow.kubernetes_preflight)).
+  - In the deployment's own objects, declared fields that others have set are taken over, and undeclared ones are left alone.
+  - A Job, which is immutable, replaces the one of the same name and runs again.
+  - Shows the diff of each object, without the values of Secrets.
+  - An object counts as changed if a declared field changed; its status and the ownership of its fields do not count.
 requirements:
   - kubernetes 24.2.0 or later
 extends_documentation_fragment:
   - mlops.mlflow.attributes
 options:
   kubeconfig:
-    description: The kubeconfig file of the cluster, on the host.
+    description: The path of the cluster's kubeconfig file on the host.
     type: path
   namespace:
-    description: The namespace of objects that name none.
+    description: The namespace of objects that do not specify one.
     type: str
+  deployment:
+    description: The name of the deployment that the objects belong to. Defaults to O(namespace).
+    type: str
+  adopt:
+    description: Objects of other owners that may be taken over or removed, each as C(KIND/NAME).
+    type: list
+    elements: str
+    default: []
+  labels:
+    description: Labels for all objects and for the templates of their pods. Labels that an object has itself take precedence.
+    type: dict
+    default: {}
+  annotations:
+    description: Annotations for all objects and for the templates of their pods. Annotations that an object has itself take precedence.
+    type: dict
+    default: {}
+  patches:
+    description:
+      - Changes to single objects, merged into them before they are applied, as C(kubectl patch) does by strategic merge. Lists are merged by
+        the key that identifies their entries, such as the C(name) of containers, environment variables and volumes, and replaced if there is
+        none or in objects of custom kinds. V(null) removes a key; C($patch) with V(delete) or V(replace) removes an entry or replaces the whole.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      kind:
+        description: The kind of the object.
+        type: str
+        required: true
+      name:
+        description: The name of the object. V(*) and V(?) are wildcards.
+        type: str
+        required: true
+      patch:
+        description: The part of the object that changes.
+        type: dict
+        required: true
   definitions:
-    description: The objects, each with C(apiVersion), C(kind) and C(metadata.name). They are applied in this order, after the Secrets.
+    description: The objects, each with C(apiVersion), C(kind) and C(metadata.name). They are applied in the order given, Secrets first.
     type: list
     elements: dict
     default: []
   absent:
-    description: Objects that are not to be there.
+    description: Objects of the deployment to remove. An object of that name with another owner is left alone.
     type: list
     elements: dict
     default: []
     suboptions:
       api_version:
-        description: The group and version of its API.
+        description: The API group and version.
         type: str
         default: v1
       kind:
-        description: Its kind. Where the cluster has no such kind, there is no object of it either.
+        description: The kind. A kind that the cluster does not know has no objects.
         type: str
         required: true
       name:
-        description: Its name.
+        description: The name.
         type: str
         required: true
 """
@@ -69,13 +109,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [create ConfigMap akko-akko-mlflow]
 objects:
-  description: The objects as they are now, by C(KIND/NAME), without the Secrets.
+  description: The objects as they are now, by C(KIND/NAME), except Secrets.
   returned: success
   type: dict
   sample: {ConfigMap/akko-akko-mlflow: {data: {greeting: hello}}}

@@ -2,38 +2,37 @@
 # Copyright: (c) 2026, the mlops.mlflow maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wait until workloads of Kubernetes are rolled out, and say what keeps them from it."""
+"""Wait until Kubernetes workloads are rolled out, and report what prevents it."""
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: kubernetes_wait
-short_description: Wait until workloads of Kubernetes are rolled out, and say what keeps them from it
+short_description: Wait until Kubernetes workloads are rolled out, and report what prevents it
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Waits until Deployments, StatefulSets and DaemonSets are ready in their present form, and Jobs complete.
-  - While it waits, it shows which of them, which pod and what condition it waits for, and for how long it has.
-  - Where one cannot become ready, it ends at once, without the rest of the time, for instance for an image that is not in the registry, a
-    container that crashed three times, a pod that no node has room for, a Job that failed.
-  - A pod whose next start or pull Kubernetes puts off, by up to five minutes, because of what failed before this wait began, is deleted
-    once, so that what made it makes another, and a remedy is tried at once.
-  - Where the wait is given up, it ends with one message, the pod's state, the reason, the end of its log without stack traces,
-    and what helps where that is known.
+  - Waits until Deployments, StatefulSets and DaemonSets are ready in their current revision, and Jobs are complete.
+  - While waiting, it shows the workload, the pod and the condition that it waits for, and the time elapsed.
+  - If one cannot become ready, it fails at once instead of waiting for the timeout, for example if an image is not in the registry, a
+    container crashed three times, no node has room for a pod, or a Job failed.
+  - A pod that Kubernetes holds in back-off, for up to five minutes, because of a failure before this wait began, is deleted once, so that
+    its controller creates another and a fix takes effect at once.
+  - On failure, one message gives the pod's state, the reason, the end of its log without stack traces, and the remedy if one is known.
 requirements:
-  - PyYAML
+  - kubernetes 24.2.0 or later
 extends_documentation_fragment:
   - mlops.mlflow.attributes
 attributes:
   check_mode:
-    description: Waits for nothing, and says which pods would be deleted.
+    description: Does not wait, and reports which pods would be deleted.
     support: full
   diff_mode:
-    description: There is no state to show.
+    description: The module manages no state that could differ.
     support: none
 options:
   kubeconfig:
-    description: The kubeconfig file of the cluster, on the host. Its current context is used, with a certificate, a token or a password.
+    description: The path of the cluster's kubeconfig file on the host. Its current context is used.
     type: path
     default: /etc/rancher/k3s/k3s.yaml
   namespace:
@@ -47,12 +46,12 @@ options:
     required: true
     suboptions:
       kind:
-        description: The kind of the workload.
+        description: The kind of the workload. An V(HTTPRoute) is ready when all of its Gateways accept it.
         type: str
-        choices: [Deployment, StatefulSet, DaemonSet, Job]
+        choices: [Deployment, StatefulSet, DaemonSet, Job, HTTPRoute]
         required: true
       name:
-        description: Its name.
+        description: The name.
         type: str
         required: true
   timeout:
@@ -60,13 +59,13 @@ options:
     type: int
     default: 300
   waited:
-    description: How much of O(timeout) is over already, in seconds. What shows the progress sets it.
+    description: How much of O(timeout) has already elapsed, in seconds. Set by the action plugin that shows the progress.
     type: int
     default: 0
   interval:
     description:
-      - After how many seconds to return though there is something to wait for, with RV(pending). V(0) waits to the end.
-      - What shows the progress sets it.
+      - After how many seconds to return RV(pending) even though there is still something to wait for. V(0) waits to the end.
+      - Set by the action plugin that shows the progress.
     type: int
     default: 0
 """
@@ -82,18 +81,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 restarted:
-  description: The pods that were deleted, to be made anew.
+  description: The pods that were deleted so that their controllers recreate them.
   returned: success
   type: list
   elements: str
   sample: [akko-akko-mlflow-7c9d8]
 pending:
-  description: What is still waited for, on one line; empty if nothing is.
+  description: What the wait is still for, on one line; empty if it is over.
   returned: success
   type: str
   sample: "Deployment akko-akko-mlflow: 0 of 1 ready; pod akko-akko-mlflow-7c9d: ContainerCreating"
 waited:
-  description: How much of O(timeout) is over, in seconds.
+  description: How much of O(timeout) has elapsed, in seconds.
   returned: success
   type: int
   sample: 45
@@ -105,16 +104,16 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mlops.mlflow.plugins.module_utils import _module
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.cluster import Cluster
-from ansible_collections.mlops.mlflow.plugins.module_utils._core import rollout
+from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes import rollout
+from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.cluster import Cluster
 
-#: How long lies between two looks, in seconds, and how soon a change is shown.
+#: The interval between two polls, and how soon a change is shown, in seconds.
 PAUSE = 1.0
 SOON = 5.0
 
 
 def wait(module: AnsibleModule) -> None:
-    """Look until all is done, one has failed, or the time, or this part of it, is over."""
+    """Poll until all are ready, one has failed, or the timeout or this interval has elapsed."""
     params = module.params
     rollout.check_options(params)
     cluster = Cluster(params["kubeconfig"], params["namespace"])
@@ -150,7 +149,7 @@ def main() -> None:
                 "elements": "dict",
                 "required": True,
                 "options": {
-                    "kind": {"type": "str", "choices": list(rollout.JUDGES), "required": True},
+                    "kind": {"type": "str", "choices": rollout.KINDS, "required": True},
                     "name": {"type": "str", "required": True},
                 },
             },

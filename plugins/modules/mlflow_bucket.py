@@ -12,91 +12,96 @@ short_description: Manage the S3 bucket that MLflow keeps its artifacts in
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Creates, changes and deletes a bucket, with its versioning, lifecycle rules, policy, tags and encryption, closes it to the public,
-    and proves on request that objects can be written, read and deleted.
-  - It works with AWS and with any server that speaks the S3 API. Where the server does not offer what an option asks for, the module
-    fails and says so. A setting whose option is left out stays as it is.
+  - Creates, changes and deletes a bucket, with its versioning, lifecycle rules, policy, tags and encryption, blocks public access,
+    and optionally verifies that objects can be written, read and deleted.
+  - Works with AWS and with any server that implements the S3 API. If the server does not support what an option asks for, the module
+    fails and says so. A setting whose option is not given is left unchanged.
 extends_documentation_fragment:
   - mlops.mlflow.s3
   - mlops.mlflow.attributes
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The bucket's name, by the rules of S3. It is 3 to 63 characters of V(a) to V(z), V(0) to V(9), dots and hyphens.
+    description: The bucket's name, of 3 to 63 lower-case letters, digits, dots and hyphens, as S3 requires.
     type: str
     required: true
+  create:
+    description:
+      - Whether a missing bucket may be created. With V(false), a missing bucket is an error, raised before anything is changed. Use this
+        when the bucket existed before, and an empty one in its place would hide that its contents are lost.
+    type: bool
+    default: true
   state:
     description:
       - With V(present), the bucket exists as described.
-      - With V(absent), it does not. A bucket that holds anything needs O(force).
+      - With V(absent), it does not exist. Deleting a bucket that is not empty needs O(force).
     type: str
     choices: [present, absent]
     default: present
   force:
     description:
-      - Whether O(state=absent) deletes a bucket that holds objects, old versions or unfinished multipart uploads, and these with it.
-      - Nothing brings them back.
+      - Whether O(state=absent) deletes a bucket with the objects, old versions and unfinished multipart uploads that it holds.
+      - This cannot be undone.
     type: bool
     default: false
   versioning:
     description:
       - Whether overwritten and deleted objects are kept as old versions.
-      - S3 has no way back to a bucket that was never versioned. V(false) suspends versioning, and versions that are there stay.
+      - Once enabled, versioning can only be suspended, which V(false) does. Existing versions are kept.
     type: bool
   abort_incomplete_multipart_days:
     description:
-      - After how many days an unfinished multipart upload is deleted. V(0) is for no such rule.
+      - After how many days an unfinished multipart upload is deleted. V(0) removes the rule.
       - This is a lifecycle rule with the ID C(mlops.mlflow/abort-incomplete-multipart). Rules with other IDs are kept.
-      - MinIO does this by itself after a day, and takes no such rule.
+      - MinIO does this itself after one day, and does not support such a rule.
     type: int
   noncurrent_expiration_days:
     description:
-      - After how many days an old version is deleted. V(0) is for no such rule.
+      - After how many days an old version is deleted. V(0) removes the rule.
       - This is a lifecycle rule with the ID C(mlops.mlflow/expire-noncurrent-versions). Rules with other IDs are kept.
     type: int
   policy:
     description:
       - The bucket's policy. V({}) removes it.
-      - It is compared by what it means. The order of statements and lists makes no difference, nor does a list of one value.
+      - Policies are compared by meaning. The order of statements and lists does not matter, nor whether a single value is in a list.
     type: dict
   tags:
     description:
-      - Tags to set. A key with a null value is removed. Keys that are not given stay, unless O(purge_tags) is true.
-      - Values are stored as strings; V(true) and V(false) in lower case.
+      - Tags to set. A null value removes the tag. Tags that are not listed are kept, unless O(purge_tags) is true.
+      - Values are stored as strings, booleans as V(true) and V(false).
     type: dict
   purge_tags:
-    description: Whether tags that O(tags) does not name are removed. AWS's own, which start with C(aws:), are kept.
+    description: Whether to remove tags that O(tags) does not list. AWS's own tags, which start with C(aws:), are kept.
     type: bool
     default: false
   encryption:
     description:
-      - How the server encrypts objects that are written without saying how. V(none) is for no such default. AWS then encrypts with
-        V(AES256), so the two mean the same there.
-      - Before it is set, an object is written with it and deleted, since a server that has no key may take the setting and then refuse
-        every object.
+      - The default encryption of new objects. V(none) sets no default. AWS then encrypts with V(AES256), so the two mean the same there.
+      - Before it is set, a test object is written with it and deleted, because a server without a key may accept the setting and then
+        refuse every object.
     type: str
     choices: [none, AES256, "aws:kms"]
   kms_key_id:
-    description: The key for O(encryption=aws:kms). If left out, the server takes its own.
+    description: The key for O(encryption=aws:kms). If not given, the server uses its default key.
     type: str
   public_access:
     description:
-      - With V(refused), the bucket is closed to the public. O(policy) may not let anyone in, and where the server has public access
-        blocks, as AWS has, all four of them are set.
-      - Where it has none, grants of the bucket's ACL to everyone are removed. A policy that lets anyone in and is not declared
-        here is an error, which asks you to declare O(policy).
-      - With V(unmanaged), none of this is looked at.
+      - With V(refused), public access is blocked. O(policy) must not grant access to everyone, and if the server supports public access
+        blocks, as AWS does, all four of them are set.
+      - If it does not, grants to everyone are removed from the bucket's ACL. An existing policy that grants access to everyone is an error
+        unless O(policy) replaces it.
+      - With V(unmanaged), none of this is checked.
     type: str
     choices: [refused, unmanaged]
     default: refused
   prefix:
-    description: Where in the bucket MLflow keeps its artifacts, and probe objects are written.
+    description: The prefix in the bucket under which MLflow keeps its artifacts, and test objects are written.
     type: str
     default: mlflow/
   verify:
     description:
-      - Whether to write an object of 64 KiB under O(prefix), read it back, compare and delete it, with every version of it.
-      - It takes place at the end of each run, changed or not, but not in check mode.
+      - Whether to write a test object of 64 KiB under O(prefix), read it back, compare it, and delete it with all its versions.
+      - This is done at the end of each run, whether anything changed or not, except in check mode.
     type: bool
     default: false
 seealso:
@@ -106,7 +111,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: A bucket for MLflow, proven to work
+- name: Create a bucket for MLflow, and verify that it works
   mlops.mlflow.mlflow_bucket:
     endpoint_url: https://minio.example.com:9000
     ca_path: /etc/ssl/certs/example-ca.pem
@@ -119,7 +124,7 @@ EXAMPLES = r"""
       team: ml-platform
     verify: true
 
-- name: A bucket on AWS, encrypted, for one role
+- name: Create an encrypted bucket on AWS for one role
   mlops.mlflow.mlflow_bucket:
     region: eu-west-1
     name: akko-warehouse
@@ -136,7 +141,7 @@ EXAMPLES = r"""
           Action: ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
           Resource: arn:aws:s3:::akko-warehouse/mlflow/*
 
-- name: Delete a bucket with all that it holds
+- name: Delete a bucket with all its objects
   mlops.mlflow.mlflow_bucket:
     endpoint_url: http://127.0.0.1:8333
     name: mlflow-artifacts
@@ -147,8 +152,8 @@ EXAMPLES = r"""
 RETURN = r"""
 bucket:
   description:
-    - The bucket as it is now, or as it would be outside check mode. Empty where it does not exist.
-    - A setting that no option was given for is left out where the credentials may not read it.
+    - The bucket as it is now, or, in check mode, as it would be. Empty if it does not exist.
+    - A setting whose option was not given is left out if the credentials may not read it.
   returned: success
   type: dict
   contains:
@@ -157,15 +162,15 @@ bucket:
       type: str
       sample: mlflow-artifacts
     region:
-      description: The region, as the server names it; where it names none, O(region).
+      description: The region that the server reports; if it reports none, O(region).
       type: str
       sample: us-east-1
     versioning:
-      description: V(Disabled), which is never set, V(Enabled) or V(Suspended).
+      description: V(Disabled) if it was never enabled, else V(Enabled) or V(Suspended).
       type: str
       sample: Enabled
     lifecycle:
-      description: The days of the rules that this module manages; 0 where there is no such rule.
+      description: The days of the rules that this module manages; 0 if there is no such rule.
       type: dict
       sample: {abort_incomplete_multipart_days: 7, noncurrent_expiration_days: 30}
     other_lifecycle_rules:
@@ -174,7 +179,7 @@ bucket:
       elements: str
       sample: [archive-reports]
     policy:
-      description: The bucket's policy in the spelling that it is compared in; empty if there is none.
+      description: The bucket's policy in the normalized form used for comparison; empty if there is none.
       type: dict
       sample: {Version: "2012-10-17", Statement: [{Effect: Allow, Principal: {AWS: "arn:aws:iam::123456789012:role/mlflow"}, Action: "s3:*"}]}
     tags:
@@ -186,7 +191,7 @@ bucket:
       type: str
       sample: AES256
     kms_key_id:
-      description: The key of the default encryption, where one is set.
+      description: The key of the default encryption, if one is set.
       type: str
       sample: arn:aws:kms:eu-west-1:123456789012:key/0f3a9c1e-5b1d-4f6e-9a53-2f1f0d6c7a11
     public_access:
@@ -194,11 +199,11 @@ bucket:
       type: str
       sample: refused
     public_access_block:
-      description: Whether all four public access blocks are set. Left out where the server has none.
+      description: Whether all four public access blocks are set. Left out if the server does not support them.
       type: bool
       sample: true
 verification:
-  description: How long it took to write, to read and to delete the probe object, in milliseconds.
+  description: How long it took to write, read and delete the test object, in milliseconds.
   returned: when O(verify) is true, O(state=present), and not in check mode
   type: dict
   contains:
@@ -214,8 +219,13 @@ verification:
       description: The time to delete it.
       type: float
       sample: 3.4
+empty:
+  description: Whether O(prefix) is empty.
+  returned: when O(verify) is true, O(state=present), and not in check mode
+  type: bool
+  sample: false
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
@@ -224,21 +234,20 @@ actions:
 
 from functools import partial
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _s3
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.bucket import Bucket
-from ansible_collections.mlops.mlflow.plugins.module_utils._core import bucket as core
-from ansible_collections.mlops.mlflow.plugins.module_utils._core import bucket_policy
-from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Step
+from ansible_collections.mlops.mlflow.plugins.module_utils import _module
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.kind import Step
+from ansible_collections.mlops.mlflow.plugins.module_utils._s3 import connection
+from ansible_collections.mlops.mlflow.plugins.module_utils._s3.bucket import rules
+from ansible_collections.mlops.mlflow.plugins.module_utils._s3.bucket.adapter import Bucket
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_s3.argument_spec(
+    module = _module.Module(
+        argument_spec=connection.argument_spec(
             name={"type": "str", "required": True},
             state={"type": "str", "choices": ["present", "absent"], "default": "present"},
+            create={"type": "bool", "default": True},
             force={"type": "bool", "default": False},
             versioning={"type": "bool"},
             abort_incomplete_multipart_days={"type": "int"},
@@ -256,12 +265,13 @@ def main() -> None:
     )
     params = module.params
     with _module.errors_as_failures(module):
-        core.check_options(params)
+        rules.check_options(params)
         removal = params["state"] == "absent"
-        bucket = Bucket(_s3.client(params), params["name"], core.asked(params), bucket_policy, prefix=params["prefix"], removal=removal)
-        result, (state,) = _module.reconcile(module, [Step("bucket", params["name"], bucket, partial(core.desired_state, params))])
+        bucket = Bucket(connection.client(params), params["name"], rules.asked(params), prefix=params["prefix"], removal=removal)
+        result, (state,) = _module.reconcile(module, [Step("bucket", params["name"], bucket, partial(rules.desired_state, params))])
         if params["verify"] and state and not module.check_mode:
             result["verification"] = bucket.verify()
+            result["empty"] = bucket.is_empty()
         module.exit_json(bucket=state, **result)
 
 

@@ -13,7 +13,7 @@ version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
   - Creates, renames, tags, deletes and restores an experiment.
-  - MLflow keeps a deleted experiment, and its name, until C(mlflow gc) removes it; O(state=present) restores such a one, with its runs.
+  - MLflow keeps a deleted experiment, and its name, until C(mlflow gc) removes it. O(state=present) restores it with its runs.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes
@@ -25,28 +25,30 @@ options:
     required: true
   new_name:
     description:
-      - The name that the experiment is to have.
-      - Where only an experiment with this name exists, it is taken for the renamed one. Where both exist, the module fails.
+      - The new name of the experiment.
+      - If only an experiment with this name exists, it counts as already renamed. If both exist, the module fails.
     type: str
   state:
     description:
       - With V(present), the experiment exists as described.
-      - With V(absent), it is deleted. Its runs are kept until C(mlflow gc) removes them.
+      - With V(absent), it is deleted. MLflow keeps its runs until C(mlflow gc) removes them.
     type: str
     choices: [present, absent]
     default: present
   artifact_location:
     description:
-      - Where the artifacts of the runs go, such as V(s3://bucket/path). It cannot be changed afterwards.
-      - If left out, the server chooses, which is best where it hands on artifacts itself.
+      - Where the artifacts of its runs are stored, such as V(s3://bucket/path). It cannot be changed afterwards.
+      - If not given, the server chooses, which is best if it proxies artifacts. With basic authentication, a custom location below
+        C(mlflow-artifacts:) is rejected, because MLflow would let only administrators upload there; so is any on a server with workspaces.
+      - A URI or an absolute path, of at most 256 characters, without C(?), C(#) and C(;).
     type: str
   tags:
     description:
-      - Tags to set. A key with a null value is removed. Keys that are not given stay, unless O(purge_tags) is true.
-      - Values are stored as strings; V(true) and V(false) in lower case. The tag C(mlflow.note.content) is the description that the page shows.
+      - Tags to set. A null value removes the tag. Tags that are not listed are kept, unless O(purge_tags) is true.
+      - Values are stored as strings, booleans as V(true) and V(false). The tag C(mlflow.note.content) is the description that MLflow's UI shows.
     type: dict
   purge_tags:
-    description: Whether tags that O(tags) does not name are removed. MLflow's own, which start with C(mlflow.), are kept.
+    description: Whether to remove tags that O(tags) does not list. MLflow's own tags, which start with C(mlflow.), are kept.
     type: bool
     default: false
 seealso:
@@ -68,7 +70,7 @@ EXAMPLES = r"""
     name: akko-banking-risk-model
     new_name: credit-default
 
-- name: Delete it; state present brings it back
+- name: Delete it, which state present can undo
   mlops.mlflow.mlflow_experiment:
     tracking_uri: http://127.0.0.1:5000
     name: credit-default
@@ -77,7 +79,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 experiment:
-  description: The experiment as it is now, or as it would be outside check mode. Empty where it does not exist or is deleted.
+  description: The experiment as it is now, or, in check mode, as it would be. Empty if it does not exist or is deleted.
   returned: success
   type: dict
   contains:
@@ -86,15 +88,15 @@ experiment:
       type: str
       sample: akko-banking-risk-model
     experiment_id:
-      description: The number by which MLflow knows it.
+      description: MLflow's ID for it.
       type: str
       sample: "7"
     artifact_location:
-      description: Where the artifacts of its runs go.
+      description: Where the artifacts of its runs are stored.
       type: str
       sample: mlflow-artifacts:/7
     lifecycle_stage:
-      description: V(active), or V(deleted) for one that MLflow still keeps.
+      description: V(active), or V(deleted) if it is deleted but MLflow still keeps it.
       type: str
       sample: active
     tags:
@@ -110,27 +112,20 @@ experiment:
       type: int
       sample: 1795312800000
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [update experiment akko-banking-risk-model tags.owner]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.experiment import EXPERIMENT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.experiment.adapter import EXPERIMENT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import manage
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(**EXPERIMENT.rules.OPTIONS, new_name={"type": "str"}),
-        supports_check_mode=True,
-    )
-    with _module.errors_as_failures(module):
-        _module.manage(module, EXPERIMENT, _tracking.client(module.params))
+    manage(EXPERIMENT)
 
 
 if __name__ == "__main__":

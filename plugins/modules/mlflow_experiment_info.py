@@ -12,22 +12,22 @@ short_description: Read the experiments of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives one experiment, those that a filter leaves, or all.
+  - Returns one experiment, those that match a filter, or all.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes.info
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The one experiment to give, deleted or not. Where it does not exist, the list is empty.
+    description: Return only this experiment, deleted or not. If it does not exist, the list is empty.
     type: str
   filter:
     description:
-      - Which experiments to give, in MLflow's own words, as in V(name LIKE 'akko-%' AND tags.owner = 'risk-team').
-      - Not used together with O(name).
+      - Return only experiments that match this filter, in MLflow's filter syntax, for example V(name LIKE 'akko-%' AND tags.owner = 'risk-team').
+      - Mutually exclusive with O(name).
     type: str
   view:
-    description: Whether active experiments are given, deleted ones, or both. Without meaning where O(name) is given.
+    description: Whether to return active experiments, deleted ones, or both. Ignored if O(name) is given.
     type: str
     choices: [active_only, deleted_only, all]
     default: active_only
@@ -42,7 +42,7 @@ EXAMPLES = r"""
     name: akko-banking-risk-model
   register: experiment
 
-- name: Read the experiments that can be restored
+- name: Read the deleted experiments, which can be restored
   mlops.mlflow.mlflow_experiment_info:
     tracking_uri: http://127.0.0.1:5000
     view: deleted_only
@@ -50,7 +50,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 experiments:
-  description: The experiments, the one changed last first.
+  description: The experiments, the most recently changed first.
   returned: success
   type: list
   elements: dict
@@ -60,15 +60,15 @@ experiments:
       type: str
       sample: akko-banking-risk-model
     experiment_id:
-      description: The number by which MLflow knows it.
+      description: MLflow's ID for it.
       type: str
       sample: "7"
     artifact_location:
-      description: Where the artifacts of its runs go.
+      description: Where the artifacts of its runs are stored.
       type: str
       sample: mlflow-artifacts:/7
     lifecycle_stage:
-      description: V(active), or V(deleted) for one that MLflow still keeps.
+      description: V(active), or V(deleted) if it is deleted but MLflow still keeps it.
       type: str
       sample: active
     tags:
@@ -85,25 +85,13 @@ experiments:
       sample: 1795312800000
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.experiment import EXPERIMENT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.experiment.adapter import EXPERIMENT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(
-            name={"type": "str"},
-            filter={"type": "str"},
-            view={"type": "str", "choices": ["active_only", "deleted_only", "all"], "default": "active_only"},
-        ),
-        mutually_exclusive=[("name", "filter")],
-        supports_check_mode=True,
-    )
-    with _module.errors_as_failures(module):
-        _module.inform(module, EXPERIMENT, _tracking.client(module.params))
+    inform(EXPERIMENT)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ short_description: Manage an endpoint of MLflow's AI gateway
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Needs MLflow 3.10 or later with its AI gateway, which is on unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
-  - Creates, updates and deletes an endpoint, which applications call by its name, and which passes the request on to a model.
-  - Creating one with O(usage_tracking) and without O(experiment) makes MLflow create the experiment C(gateway/NAME) too, to which it logs
-    the requests. Deleting the endpoint leaves the experiment and what it holds; an endpoint created under the same name later logs to it again.
-  - MLflow answers calls of an endpoint under C(/gateway) only where it is served by uvicorn, its default.
+  - Creates, updates and deletes an endpoint, which applications call by name, and which forwards their requests to a model.
+  - If an endpoint is created with O(usage_tracking) and without O(experiment), MLflow also creates the experiment C(gateway/NAME) and logs
+    requests to it. Deleting the endpoint keeps that experiment; an endpoint created later under the same name logs to it again.
+  - MLflow serves endpoints under C(/gateway) only with uvicorn, its default server.
+  - Requires MLflow 3.10 or later with its AI gateway, which is enabled unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes
@@ -29,62 +29,62 @@ options:
   state:
     description:
       - With V(present), the endpoint exists as described.
-      - With V(absent), it does not exist. Its experiment is left.
+      - With V(absent), it does not exist. Its experiment is kept.
     type: str
     choices: [present, absent]
     default: present
   models:
     description:
-      - The models that answer, one V(PRIMARY) at least. Needed where the endpoint does not exist yet. Given, it replaces all that there are.
-      - Each V(FALLBACK) is tried in the order given, once a V(PRIMARY) has failed.
+      - The models of the endpoint, at least one of them V(PRIMARY). Required to create an endpoint. Replaces all existing ones.
+      - The V(FALLBACK) models are tried in the order given after a V(PRIMARY) one has failed.
     type: list
     elements: dict
     suboptions:
       model_definition:
-        description: The name of the model definition, which M(mlops.mlflow.mlflow_gateway_model_definition) makes.
+        description: The name of the model definition. M(mlops.mlflow.mlflow_gateway_model_definition) creates it.
         type: str
         required: true
       linkage:
-        description: Whether the model answers at first, or where others fail.
+        description: Whether requests go to the model first, or only if others fail.
         type: str
         choices: [PRIMARY, FALLBACK]
         default: PRIMARY
       weight:
-        description: The model's share of the requests where O(routing_strategy) splits them, relative to the other V(PRIMARY) ones, in hundredths.
+        description: The model's share of the requests if O(routing_strategy) splits them, relative to other V(PRIMARY) models, to two decimal places.
         type: float
         default: 1.0
   routing_strategy:
     description:
-      - V(REQUEST_BASED_TRAFFIC_SPLIT) splits the requests by weight. MLflow can change to it and not back.
-      - Without it, MLflow sends all requests to one V(PRIMARY) model, of several to any.
+      - V(REQUEST_BASED_TRAFFIC_SPLIT) splits the requests by weight. MLflow cannot change it back.
+      - Without it, MLflow sends all requests to one V(PRIMARY) model; if there are several, which one is undefined.
     type: str
     choices: [REQUEST_BASED_TRAFFIC_SPLIT]
   fallback:
-    description: How the models with linkage V(FALLBACK) are used. What is not given stays.
+    description: How the models with linkage V(FALLBACK) are used. Settings that are not given are left unchanged.
     type: dict
     suboptions:
       strategy:
-        description: V(SEQUENTIAL) tries one after another, which is all that MLflow does.
+        description: V(SEQUENTIAL) tries one after another, the only strategy that MLflow has.
         type: str
         choices: [SEQUENTIAL]
       max_attempts:
-        description: How many V(FALLBACK) models are tried at most; V(0) for all.
+        description: The maximum number of V(FALLBACK) models to try; V(0) for all.
         type: int
   usage_tracking:
-    description: Whether requests are logged to the experiment as traces. True where the endpoint is created and this is left out.
+    description: Whether requests are logged to the experiment as traces. If not given, this is true for a new endpoint.
     type: bool
   experiment:
     description:
-      - The name of the experiment that requests are logged to. It must exist, and not be deleted.
-      - If left out, it is C(gateway/NAME), which MLflow makes. Once there is one, an endpoint can change its experiment and not lose it.
+      - The name of the experiment that requests are logged to. It must exist and not be deleted.
+      - If not given, it is C(gateway/NAME), which MLflow creates. An endpoint's experiment can be changed, but not removed.
     type: str
   tags:
     description:
-      - Tags to set. A key with a null value is removed. Keys that are not given stay, unless O(purge_tags) is true.
-      - Values are stored as strings; V(true) and V(false) in lower case.
+      - Tags to set. A null value removes the tag. Tags that are not listed are kept, unless O(purge_tags) is true.
+      - Values are stored as strings, booleans as V(true) and V(false).
     type: dict
   purge_tags:
-    description: Whether tags that O(tags) does not name are removed. MLflow's own, which start with C(mlflow.), are kept.
+    description: Whether to remove tags that O(tags) does not list. MLflow's own tags, which start with C(mlflow.), are kept.
     type: bool
     default: false
 seealso:
@@ -95,14 +95,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Offer one model
+- name: Declare an endpoint with one model
   mlops.mlflow.mlflow_gateway_endpoint:
     tracking_uri: http://127.0.0.1:5000
     name: chat
     models:
       - model_definition: chat-large
 
-- name: Send a tenth to a new model, and fall back on a third
+- name: Send a tenth of the requests to a new model, and fall back to a third one
   mlops.mlflow.mlflow_gateway_endpoint:
     tracking_uri: http://127.0.0.1:5000
     name: chat
@@ -119,7 +119,7 @@ EXAMPLES = r"""
     tags:
       team: risk
 
-- name: Delete it; the experiment gateway/chat stays
+- name: Delete it, and keep the experiment gateway/chat
   mlops.mlflow.mlflow_gateway_endpoint:
     tracking_uri: http://127.0.0.1:5000
     name: chat
@@ -128,7 +128,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 gateway_endpoint:
-  description: The endpoint as it is now, or as it would be outside check mode. Empty where it does not exist.
+  description: The endpoint as it is now, or, in check mode, as it would be. Empty if it does not exist.
   returned: success
   type: dict
   contains:
@@ -137,16 +137,16 @@ gateway_endpoint:
       type: str
       sample: chat
     endpoint_id:
-      description: The id by which MLflow knows it.
+      description: MLflow's ID for it.
       type: str
       sample: e-0b1f6c1d9d0f4f0c8a58f3a3c1f5a111
     models:
-      description: Its models, V(PRIMARY) by name, then V(FALLBACK) as they are tried. A definition that the credentials may not read is its id.
+      description: Its models, first V(PRIMARY) by name, then V(FALLBACK) in order. A definition that the credentials may not read appears as its ID.
       type: list
       elements: dict
       sample: [{model_definition: chat-large, linkage: PRIMARY, weight: 1.0}]
     routing_strategy:
-      description: How requests are spread over the V(PRIMARY) models. Null where they are not.
+      description: How requests are distributed over the V(PRIMARY) models. Null if they are not.
       type: str
       sample: REQUEST_BASED_TRAFFIC_SPLIT
     fallback:
@@ -158,11 +158,11 @@ gateway_endpoint:
       type: bool
       sample: true
     experiment:
-      description: The name of the experiment that requests are logged to. Null where there is none, or the credentials may not read it.
+      description: The name of the experiment that requests are logged to. Null if there is none, or if the credentials may not read it.
       type: str
       sample: gateway/chat
     experiment_id:
-      description: The number of that experiment.
+      description: The ID of that experiment.
       type: str
       sample: "7"
     tags:
@@ -178,24 +178,20 @@ gateway_endpoint:
       type: int
       sample: 1795312800000
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [update gateway endpoint chat models]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_endpoint import GATEWAY_ENDPOINT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_endpoint.adapter import GATEWAY_ENDPOINT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import manage
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(**GATEWAY_ENDPOINT.rules.OPTIONS), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.manage(module, GATEWAY_ENDPOINT, _tracking.client(module.params))
+    manage(GATEWAY_ENDPOINT)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,15 @@ short_description: Read the endpoints of MLflow's AI gateway
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Needs MLflow 3.10 or later with its AI gateway, which is on unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
-  - Gives one endpoint, or all that the credentials may read. MLflow lists none that has no model.
+  - Requires MLflow 3.10 or later with its AI gateway, which is enabled unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
+  - Returns one endpoint, or all that the credentials may read. MLflow does not list an endpoint without models.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes.info
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The one endpoint to give. Where it does not exist, the list is empty.
+    description: Return only this endpoint. If it does not exist, the list is empty.
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_gateway_endpoint
@@ -50,16 +50,16 @@ gateway_endpoints:
       type: str
       sample: chat
     endpoint_id:
-      description: The id by which MLflow knows it.
+      description: MLflow's ID for it.
       type: str
       sample: e-0b1f6c1d9d0f4f0c8a58f3a3c1f5a111
     models:
-      description: Its models, V(PRIMARY) by name, then V(FALLBACK) as they are tried. A definition that the credentials may not read is its id.
+      description: Its models, first V(PRIMARY) by name, then V(FALLBACK) in order. A definition that the credentials may not read appears as its ID.
       type: list
       elements: dict
       sample: [{model_definition: chat-large, linkage: PRIMARY, weight: 1.0}]
     routing_strategy:
-      description: How requests are spread over the V(PRIMARY) models. Null where they are not.
+      description: How requests are distributed over the V(PRIMARY) models. Null if they are not.
       type: str
       sample: REQUEST_BASED_TRAFFIC_SPLIT
     fallback:
@@ -71,11 +71,11 @@ gateway_endpoints:
       type: bool
       sample: true
     experiment:
-      description: The name of the experiment that requests are logged to. Null where there is none, or the credentials may not read it.
+      description: The name of the experiment that requests are logged to. Null if there is none, or if the credentials may not read it.
       type: str
       sample: gateway/chat
     experiment_id:
-      description: The number of that experiment.
+      description: The ID of that experiment.
       type: str
       sample: "7"
     tags:
@@ -92,17 +92,13 @@ gateway_endpoints:
       sample: 1795312800000
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_endpoint import GATEWAY_ENDPOINT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_endpoint.adapter import GATEWAY_ENDPOINT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(name={"type": "str"}), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.inform(module, GATEWAY_ENDPOINT, _tracking.client(module.params))
+    inform(GATEWAY_ENDPOINT)
 
 
 if __name__ == "__main__":

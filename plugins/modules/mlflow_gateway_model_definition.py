@@ -12,8 +12,8 @@ short_description: Manage a model definition of MLflow's AI gateway
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Needs MLflow 3.10 or later with its AI gateway, which is on unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
-  - Creates, updates and deletes a model definition, which is a model of a provider and the secret to reach it with. Endpoints refer to it.
+  - Creates, updates and deletes a model definition, that is, a provider's model and the secret to access it with. Endpoints refer to it.
+  - Requires MLflow 3.10 or later with its AI gateway, which is enabled unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes
@@ -26,21 +26,21 @@ options:
   state:
     description:
       - With V(present), the model definition exists as described.
-      - With V(absent), it does not exist. One that an endpoint uses is not deleted; the module fails and names the endpoints.
+      - With V(absent), it does not exist. If endpoints use it, the module fails and names them.
     type: str
     choices: [present, absent]
     default: present
   secret:
-    description: The name of the secret, which M(mlops.mlflow.mlflow_gateway_secret) makes. Needed where the model definition does not exist yet.
+    description: The name of the secret. M(mlops.mlflow.mlflow_gateway_secret) creates it. Required to create a model definition.
     type: str
   provider:
     description:
-      - The provider, as the server writes it, such as V(openai) or V(bedrock). Needed where the model definition does not exist yet.
-      - The module refuses one that E(MLFLOW_GATEWAY_ALLOWED_PROVIDERS) of the server leaves out, and one written with other letters or
-        hyphens than the server's. An unknown one passes, since the gateway hands it to LiteLLM, which knows more providers than MLflow lists.
+      - The provider, as the server spells it, such as V(openai) or V(bedrock). Required to create a model definition.
+      - The module rejects a provider that the server's E(MLFLOW_GATEWAY_ALLOWED_PROVIDERS) does not allow, or that differs from the server's
+        spelling only in case or hyphens. An unknown one is accepted, since LiteLLM supports more providers than MLflow lists.
     type: str
   model_name:
-    description: The model, as the provider calls it. Needed where the model definition does not exist yet.
+    description: The provider's name for the model. Required to create a model definition.
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_gateway_model_definition_info
@@ -66,7 +66,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 gateway_model_definition:
-  description: The model definition as it is now, or as it would be outside check mode. Empty where it does not exist.
+  description: The model definition as it is now, or, in check mode, as it would be. Empty if it does not exist.
   returned: success
   type: dict
   contains:
@@ -75,11 +75,11 @@ gateway_model_definition:
       type: str
       sample: chat-large
     model_definition_id:
-      description: The id by which MLflow knows it.
+      description: MLflow's ID for it.
       type: str
       sample: d-0b1f6c1d9d0f4f0c8a58f3a3c1f5a111
     secret:
-      description: The name of its secret. Null where the secret was deleted, or the credentials may not read it.
+      description: The name of its secret. Null if the secret was deleted, or if the credentials may not read it.
       type: str
       sample: openai-risk-team
     provider:
@@ -87,7 +87,7 @@ gateway_model_definition:
       type: str
       sample: openai
     model_name:
-      description: The model, as the provider calls it.
+      description: The provider's name for the model.
       type: str
       sample: gpt-5
     created_at:
@@ -99,24 +99,20 @@ gateway_model_definition:
       type: int
       sample: 1795312800000
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [update gateway model definition chat-large model_name]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_model_definition import GATEWAY_MODEL_DEFINITION
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_model_definition.adapter import GATEWAY_MODEL_DEFINITION
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import manage
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(**GATEWAY_MODEL_DEFINITION.rules.OPTIONS), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.manage(module, GATEWAY_MODEL_DEFINITION, _tracking.client(module.params))
+    manage(GATEWAY_MODEL_DEFINITION)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,15 @@ short_description: Read the model definitions of MLflow's AI gateway
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Needs MLflow 3.10 or later with its AI gateway, which is on unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
-  - Gives one model definition, or all that the credentials may read.
+  - Requires MLflow 3.10 or later with its AI gateway, which is enabled unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
+  - Returns one model definition, or all that the credentials may read.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes.info
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The one model definition to give. Where it does not exist, the list is empty.
+    description: Return only this model definition. If it does not exist, the list is empty.
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_gateway_model_definition
@@ -50,11 +50,11 @@ gateway_model_definitions:
       type: str
       sample: chat-large
     model_definition_id:
-      description: The id by which MLflow knows it.
+      description: MLflow's ID for it.
       type: str
       sample: d-0b1f6c1d9d0f4f0c8a58f3a3c1f5a111
     secret:
-      description: The name of its secret. Null where the secret was deleted, or the credentials may not read it.
+      description: The name of its secret. Null if the secret was deleted, or if the credentials may not read it.
       type: str
       sample: openai-risk-team
     provider:
@@ -62,7 +62,7 @@ gateway_model_definitions:
       type: str
       sample: openai
     model_name:
-      description: The model, as the provider calls it.
+      description: The provider's name for the model.
       type: str
       sample: gpt-5
     created_at:
@@ -75,17 +75,13 @@ gateway_model_definitions:
       sample: 1795312800000
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_model_definition import GATEWAY_MODEL_DEFINITION
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_model_definition.adapter import GATEWAY_MODEL_DEFINITION
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(name={"type": "str"}), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.inform(module, GATEWAY_MODEL_DEFINITION, _tracking.client(module.params))
+    inform(GATEWAY_MODEL_DEFINITION)
 
 
 if __name__ == "__main__":

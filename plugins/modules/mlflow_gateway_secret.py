@@ -12,10 +12,10 @@ short_description: Manage a secret of MLflow's AI gateway
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Needs MLflow 3.10 or later with its AI gateway, which is on unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
-  - Creates, updates and deletes what the gateway shows to a provider of language models, such as an API key.
-  - MLflow stores it encrypted, with a key made of E(MLFLOW_CRYPTO_KEK_PASSPHRASE). Set that on the server before the first secret, the same for
-    each replica, and keep it. Without it, every MLflow encrypts with the same key; with another, what was stored cannot be read any more.
+  - Creates, updates and deletes the credentials that the gateway uses for a provider of language models, such as an API key.
+  - MLflow encrypts them with a key derived from E(MLFLOW_CRYPTO_KEK_PASSPHRASE). Set this on the server before the first secret is stored,
+    to the same value on each replica, and keep it. Without it, every MLflow uses the same key; if it changes, stored secrets cannot be read.
+  - Requires MLflow 3.10 or later with its AI gateway, which is enabled unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes
@@ -34,37 +34,37 @@ options:
     default: present
   value:
     description:
-      - The parts of the secret by name, such as C(api_key), or C(aws_access_key_id) and C(aws_secret_access_key) of C(bedrock). Each is text;
-        P(ansible.builtin.to_json#filter) makes text of a dictionary. Needed where the secret does not exist yet.
-      - Given, it replaces all parts that are stored.
+      - The fields of the secret, such as C(api_key), or C(aws_access_key_id) and C(aws_secret_access_key) for C(bedrock). Each is a string;
+        P(ansible.builtin.to_json#filter) makes one of a dictionary. Required to create a secret.
+      - Replaces all stored fields.
     type: dict
   update_value:
     description:
-      - When the value of a secret that exists is written.
-      - MLflow shows nothing of it but the names of its parts and, of each part, the first three and the last four characters; of one with
-        fewer than eight characters, nothing.
-      - With V(on_difference), it is written where one of these differs, so that O(value) is surely another. A value that differs elsewhere
-        alone, and another text of fewer than eight characters, is not noticed.
-      - With V(on_create), it is never written again. With V(always), it is written at each run, which reports a change each time.
+      - When to update the value of an existing secret.
+      - MLflow reveals only the names of its fields and, of each field, the first three and last four characters, or nothing if it has
+        fewer than eight.
+      - With V(on_difference), it is updated if any of these differs from O(value). A difference only in the hidden characters, or in a field
+        of fewer than eight characters, is not detected.
+      - With V(on_create), it is never updated. With V(always), it is updated on each run, which always reports a change.
     type: str
     choices: [on_difference, on_create, always]
     default: on_difference
   provider:
     description:
-      - The provider that the secret is for, as the server writes it, such as V(openai) or V(bedrock). It cannot be changed afterwards.
-      - The module refuses one that E(MLFLOW_GATEWAY_ALLOWED_PROVIDERS) of the server leaves out.
+      - The provider that the secret is for, as the server spells it, such as V(openai) or V(bedrock). It cannot be changed afterwards.
+      - The module rejects a provider that the server's E(MLFLOW_GATEWAY_ALLOWED_PROVIDERS) does not allow.
     type: str
   auth_config:
     description:
-      - Settings that are no secret, such as V(api_base), V(region) or V(auth_mode). Values are stored as strings.
-      - Given, it replaces all settings, and V({}) removes them.
-      - Since MLflow 3.17, V(api_base) must be an https address of a public host, unless E(MLFLOW_GATEWAY_API_BASE_ALLOWED_SCHEMES) and
-        E(MLFLOW_GATEWAY_API_BASE_ALLOW_PRIVATE_IPS) of the server say otherwise.
+      - Settings that are not secret, such as V(api_base), V(region) or V(auth_mode). Values are stored as strings.
+      - Replaces all existing settings; V({}) removes them.
+      - Since MLflow 3.17, V(api_base) must be an https URL of a public host, unless the server's E(MLFLOW_GATEWAY_API_BASE_ALLOWED_SCHEMES)
+        and E(MLFLOW_GATEWAY_API_BASE_ALLOW_PRIVATE_IPS) allow others.
     type: dict
   force:
     description:
       - Whether O(state=absent) deletes a secret that model definitions use. They lose it, and endpoints that use them fail.
-      - Model definitions that the credentials may not read are not seen.
+      - Model definitions that the credentials may not read are not considered.
     type: bool
     default: false
 seealso:
@@ -81,7 +81,7 @@ EXAMPLES = r"""
     value:
       api_key: "{{ vault_openai_api_key }}"
 
-- name: Store a key of a server of our own
+- name: Store a key for a self-hosted server
   mlops.mlflow.mlflow_gateway_secret:
     tracking_uri: http://127.0.0.1:5000
     name: inference
@@ -100,7 +100,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 gateway_secret:
-  description: The secret as it is now, or as it would be outside check mode. Empty where it does not exist.
+  description: The secret as it is now, or, in check mode, as it would be. Empty if it does not exist.
   returned: success
   type: dict
   contains:
@@ -109,11 +109,11 @@ gateway_secret:
       type: str
       sample: openai-risk-team
     secret_id:
-      description: The id by which MLflow knows it.
+      description: MLflow's ID for it.
       type: str
       sample: s-0b1f6c1d9d0f4f0c8a58f3a3c1f5a111
     provider:
-      description: The provider that it is for. Null where none was given.
+      description: The provider that it is for. Null if none was given.
       type: str
       sample: openai
     auth_config:
@@ -121,7 +121,7 @@ gateway_secret:
       type: dict
       sample: {api_base: https://inference.example.com/v1}
     value:
-      description: The parts of its value, each as MLflow shows it to all who may read the secret, the first three and the last four characters.
+      description: The fields of its value, each masked to its first three and last four characters, as MLflow shows them.
       type: dict
       sample: {api_key: sk-...5678}
     created_at:
@@ -133,24 +133,20 @@ gateway_secret:
       type: int
       sample: 1795312800000
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [update gateway secret openai-risk-team value.api_key]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_secret import GATEWAY_SECRET
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_secret.adapter import GATEWAY_SECRET
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import manage
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(**GATEWAY_SECRET.rules.OPTIONS), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.manage(module, GATEWAY_SECRET, _tracking.client(module.params))
+    manage(GATEWAY_SECRET)
 
 
 if __name__ == "__main__":

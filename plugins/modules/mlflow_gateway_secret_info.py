@@ -12,22 +12,22 @@ short_description: Read the secrets of MLflow's AI gateway
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Needs MLflow 3.10 or later with its AI gateway, which is on unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
-  - Gives one secret, or all that the credentials may read.
+  - Requires MLflow 3.10 or later with its AI gateway, which is enabled unless the server is started with E(MLFLOW_ENABLE_AI_GATEWAY=false).
+  - Returns one secret, or all that the credentials may read.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes.info
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The one secret to give. Where it does not exist, the list is empty.
+    description: Return only this secret. If it does not exist, the list is empty.
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_gateway_secret
 """
 
 EXAMPLES = r"""
-- name: Read the secrets, whose values stay hidden
+- name: Read the secrets, with masked values
   mlops.mlflow.mlflow_gateway_secret_info:
     tracking_uri: http://127.0.0.1:5000
   register: found
@@ -50,11 +50,11 @@ gateway_secrets:
       type: str
       sample: openai-risk-team
     secret_id:
-      description: The id by which MLflow knows it.
+      description: MLflow's ID for it.
       type: str
       sample: s-0b1f6c1d9d0f4f0c8a58f3a3c1f5a111
     provider:
-      description: The provider that it is for. Null where none was given.
+      description: The provider that it is for. Null if none was given.
       type: str
       sample: openai
     auth_config:
@@ -62,7 +62,7 @@ gateway_secrets:
       type: dict
       sample: {api_base: https://inference.example.com/v1}
     value:
-      description: The parts of its value, each as MLflow shows it to all who may read the secret, the first three and the last four characters.
+      description: The fields of its value, each masked to its first three and last four characters, as MLflow shows them.
       type: dict
       sample: {api_key: sk-...5678}
     created_at:
@@ -75,17 +75,13 @@ gateway_secrets:
       sample: 1795312800000
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_secret import GATEWAY_SECRET
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_secret.adapter import GATEWAY_SECRET
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(name={"type": "str"}), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.inform(module, GATEWAY_SECRET, _tracking.client(module.params))
+    inform(GATEWAY_SECRET)
 
 
 if __name__ == "__main__":

@@ -2,35 +2,35 @@
 # Copyright: (c) 2026, the mlops.mlflow maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Manage what one user may do on an MLflow tracking server."""
+"""Manage the permission of a single user on an MLflow tracking server."""
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: mlflow_grant
-short_description: Manage what one user may do on an MLflow tracking server
+short_description: Manage the permission of a single user on an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives a single user a permission, changes its level, and takes it away. For what several users share, M(mlops.mlflow.mlflow_role) is better.
-  - The server must run with basic authentication, C(mlflow server --app-name basic-auth), and the user of the connection must be an administrator.
-  - A level is changed in one step, so that the user is never without the permission meanwhile.
-  - Whoever creates an experiment, a model or the like gets V(MANAGE) on it from MLflow. Such grants are shown and managed like others. Those of
-    administrators have no effect, and are left out of an export and of pruning.
-  - On MLflow before 3.16 the per-resource permissions of that time are managed instead. They know single experiments and registered models, and
-    the levels V(READ), V(EDIT), V(MANAGE) and V(NO_PERMISSIONS).
+  - Grants a single user a permission, changes its level, and revokes it. For several users, M(mlops.mlflow.mlflow_role) is a better fit.
+  - The server must run with basic authentication, C(mlflow server --app-name basic-auth), and the connecting user must be an administrator.
+  - The level is changed in one step, so the user is never without the permission.
+  - MLflow grants V(MANAGE) on each resource to its creator. Such grants are shown and managed like others. Those of administrators have no
+    effect, and are neither exported nor pruned.
+  - Before MLflow 3.16, the older per-resource permissions are managed instead. They support only single experiments and registered models,
+    and the levels V(READ), V(EDIT), V(MANAGE) and V(NO_PERMISSIONS).
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes
   - mlops.mlflow.attributes.action_group
 options:
   username:
-    description: Who may.
+    description: The user who has the permission.
     type: str
     required: true
   resource_type:
     description:
-      - What the permission is for. Those from V(run) on can be permitted all at once only, and need MLflow 3.17; V(skill) needs 3.18.
+      - The type of resource. Those from V(run) on can be granted only as a whole, with V(*), and require MLflow 3.17; V(skill) requires 3.18.
     type: str
     required: true
     choices:
@@ -54,21 +54,21 @@ options:
       - mcp_server_version
   resource:
     description:
-      - The resource's name, or V(*) for all of the type. MLflow matches no other pattern.
-      - A scorer is V(EXPERIMENT/SCORER). For the gateway's secrets, endpoints and model definitions, too, names are given and not ids.
+      - The name of the resource, or V(*) for all of this type. MLflow supports no other pattern.
+      - A scorer is V(EXPERIMENT/SCORER). Secrets, endpoints and model definitions of the gateway are also given by name, not by ID.
     type: str
     required: true
   permission:
     description:
-      - The level, which O(state=present) needs. Each of V(READ), V(USE), V(EDIT) and V(MANAGE) includes those before it.
-      - V(DENY) takes away what other grants and roles give, and needs MLflow 3.17. V(NO_PERMISSIONS) is for servers before 3.16.
+      - The level. Required for O(state=present). Each of V(READ), V(USE), V(EDIT) and V(MANAGE) includes those before it.
+      - V(DENY) overrides what other grants and roles allow, and requires MLflow 3.17. V(NO_PERMISSIONS) is for servers before 3.16.
     type: str
     choices: [READ, USE, EDIT, MANAGE, DENY, NO_PERMISSIONS]
   state:
     description:
-      - With V(present), the user has exactly O(permission), and the resource must exist. MLflow would store a grant for one that does not,
-        and whoever makes it later would meet it.
-      - With V(absent), the user has no grant of their own. Roles and the server's C(default_permission) may still permit something.
+      - With V(present), the user has exactly O(permission), and the resource must exist. MLflow itself would store a grant for a missing
+        resource, and it would apply once someone creates that resource.
+      - With V(absent), the user has no grant of their own. Roles and the server's C(default_permission) may still allow access.
     type: str
     choices: [present, absent]
     default: present
@@ -79,7 +79,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Let a user change an experiment
+- name: Let a user edit an experiment
   mlops.mlflow.mlflow_grant:
     tracking_uri: http://127.0.0.1:5000
     username: ann
@@ -95,7 +95,7 @@ EXAMPLES = r"""
     resource: "*"
     permission: READ
 
-- name: Take a permission away
+- name: Revoke a permission
   mlops.mlflow.mlflow_grant:
     tracking_uri: http://127.0.0.1:5000
     username: ann
@@ -106,36 +106,36 @@ EXAMPLES = r"""
 
 RETURN = r"""
 grant:
-  description: The grant as it is now, or as it would be outside check mode. Empty where there is none.
+  description: The grant as it is now, or, in check mode, as it would be. Empty if there is none.
   returned: success
   type: dict
   contains:
     username:
-      description: Who may.
+      description: The user who has the permission.
       type: str
       sample: ann
     resource_type:
-      description: What the grant is for.
+      description: The type of resource.
       type: str
       sample: experiment
     resource:
-      description: The resource's name, or V(*). What is gone for good is called by its id, as in V(#7).
+      description: The resource's name, or V(*). A permanently deleted resource appears as its ID, as in V(#7).
       type: str
       sample: banking-risk
     permission:
-      description: The level.
+      description: The level of the permission.
       type: str
       sample: EDIT
     resource_id:
-      description: How MLflow knows the resource.
+      description: MLflow's ID for the resource.
       type: str
       sample: "7"
     resource_deleted:
-      description: Whether the grant is for an experiment that is deleted, or for what is gone.
+      description: Whether the resource is a deleted experiment, or no longer exists.
       type: bool
       sample: false
     role_permission_id:
-      description: The number by which MLflow knows the grant. Null on a server without roles.
+      description: MLflow's ID for the grant. Null on a server without roles.
       type: int
       sample: 11
     to_admin:
@@ -143,24 +143,20 @@ grant:
       type: bool
       sample: false
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [update grant ann experiment banking-risk permission]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.grant import GRANT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.grant.adapter import GRANT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import manage
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(**GRANT.rules.OPTIONS), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.manage(module, GRANT, _tracking.client(module.params))
+    manage(GRANT)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,17 @@
 # Copyright: (c) 2026, the mlops.mlflow maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read what single users may do on an MLflow tracking server."""
+"""Read the permissions of single users on an MLflow tracking server."""
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: mlflow_grant_info
-short_description: Read what single users may do on an MLflow tracking server
+short_description: Read the permissions of single users on an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives the grants to single users in the workspace that O(workspace) names, else in V(default), and not what roles permit.
+  - Returns the grants to single users in the workspace O(workspace), or else V(default), without the permissions of roles.
   - The server must run with basic authentication, C(mlflow server --app-name basic-auth).
 extends_documentation_fragment:
   - mlops.mlflow.tracking
@@ -20,20 +20,20 @@ extends_documentation_fragment:
   - mlops.mlflow.attributes.action_group
 options:
   username:
-    description: Whose grants to give. To give those of all users, the server must run MLflow 3.16 or later.
+    description: Return only the grants of this user. Returning those of all users requires MLflow 3.16 or later.
     type: str
   resource_type:
-    description: What the grants to give are for, such as V(experiment).
+    description: Return only grants on this type of resource, such as V(experiment).
     type: str
   resource:
-    description: The name of the resource whose grants to give, or V(*) for grants that are for all.
+    description: Return only grants on the resource of this name, or V(*) for grants on all resources of a type.
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_grant
 """
 
 EXAMPLES = r"""
-- name: Read who may do what with an experiment
+- name: Read the grants on an experiment
   mlops.mlflow.mlflow_grant_info:
     tracking_uri: http://127.0.0.1:5000
     resource_type: experiment
@@ -49,31 +49,31 @@ grants:
   elements: dict
   contains:
     username:
-      description: Who may.
+      description: The user who has the permission.
       type: str
       sample: ann
     resource_type:
-      description: What the grant is for.
+      description: The type of resource.
       type: str
       sample: experiment
     resource:
-      description: The resource's name, or V(*). What is gone for good is called by its id, as in V(#7).
+      description: The resource's name, or V(*). A permanently deleted resource appears as its ID, as in V(#7).
       type: str
       sample: banking-risk
     permission:
-      description: The level.
+      description: The level of the permission.
       type: str
       sample: EDIT
     resource_id:
-      description: How MLflow knows the resource.
+      description: MLflow's ID for the resource.
       type: str
       sample: "7"
     resource_deleted:
-      description: Whether the grant is for an experiment that is deleted, or for what is gone.
+      description: Whether the resource is a deleted experiment, or no longer exists.
       type: bool
       sample: false
     role_permission_id:
-      description: The number by which MLflow knows the grant. Null on a server without roles.
+      description: MLflow's ID for the grant. Null on a server without roles.
       type: int
       sample: 11
     to_admin:
@@ -82,24 +82,13 @@ grants:
       sample: false
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.grant import GRANT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.grant.adapter import GRANT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(
-            username={"type": "str"},
-            resource_type={"type": "str"},
-            resource={"type": "str"},
-        ),
-        supports_check_mode=True,
-    )
-    with _module.errors_as_failures(module):
-        _module.inform(module, GRANT, _tracking.client(module.params))
+    inform(GRANT)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
   - Registers a version of a model from files, from a run or from a logged model, and changes and deletes it, with its
     description, tags, aliases and stage.
-  - MLflow makes a new version whenever it is asked to, and numbers it itself. This module makes one only where the model has no
-    version of the same source and run yet; where it has several, the newest is meant. O(version) means one by its number.
-  - The model itself must exist; M(mlops.mlflow.mlflow_registered_model) makes it. The versions of a prompt belong to
+  - MLflow itself creates and numbers a new version on each request. This module creates one only if the model has no version with the
+    same source and run yet; if it has several, the newest is used. O(version) selects a version by number.
+  - The model itself must exist; M(mlops.mlflow.mlflow_registered_model) creates it. Versions of prompts are managed by
     M(mlops.mlflow.mlflow_prompt).
-  - It speaks MLflow's REST API itself and needs no Python package beside Ansible's own.
+  - Uses MLflow's REST API directly and needs no Python package besides Ansible itself.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes
@@ -30,72 +30,72 @@ options:
     required: true
   source:
     description:
-      - The URI of the model's folder, as in V(s3://models/iris/7), 500 characters at most. MLflow does not look whether it is there.
-      - V(models:/NAME/NUMBER) promotes a version of another model, V(runs:/RUN_ID/PATH) is O(run_id) with O(artifact_path),
-        and V(models:/MODEL_ID) is O(model_id).
-      - A path of the server's own, or V(mlflow-artifacts:), needs O(run_id), the run that owns it.
+      - The URI of the model's folder, as in V(s3://models/iris/7), of at most 500 characters. MLflow does not check that it exists.
+      - V(models:/NAME/NUMBER) promotes a version of another model, V(runs:/RUN_ID/PATH) is the same as O(run_id) with O(artifact_path),
+        and V(models:/MODEL_ID) the same as O(model_id).
+      - A local path on the server, or V(mlflow-artifacts:), requires O(run_id), the run that owns it.
       - One of O(source), O(artifact_path), O(model_id) and O(version) is required.
     type: str
   run_id:
     description:
-      - The run in which O(artifact_path) is. Required with it.
-      - With O(source), the run that is recorded as the version's. MLflow does not look whether it is there.
+      - The run that O(artifact_path) belongs to, and required with it.
+      - With O(source), the run that is recorded for the version. MLflow does not check that it exists.
     type: str
   artifact_path:
     description:
       - The path of a model within the run O(run_id), or the name of a model that the run logged.
-      - The source becomes what C(mlflow.register_model) makes of V(runs:/RUN_ID/PATH).
+      - The resulting source is the same as with C(mlflow.register_model) and V(runs:/RUN_ID/PATH).
     type: str
   model_id:
-    description: The ID of a logged model, as in V(m-4f1c3a). Needs MLflow 3.0 or later.
+    description: The ID of a logged model, as in V(m-4f1c3a). Requires MLflow 3.0 or later.
     type: str
   version:
-    description: The number of a version that exists, to change or delete that one.
+    description: The number of an existing version, to change or delete it.
     type: str
   state:
     description:
       - With V(present), the version exists as described.
-      - With V(absent), it does not. MLflow cannot bring a deleted version back, so a version that has an alias or a stage needs
-        O(force). Where several versions have the same source, O(version) must say which.
+      - With V(absent), it does not exist. MLflow cannot restore a deleted version, so deleting one that has an alias or a stage needs
+        O(force). If several versions have the same source, O(version) must select one.
     type: str
     choices: [present, absent]
     default: present
   description:
-    description: A text of at most 5000 characters. If left out, the description stays as it is; an empty string clears it.
+    description: A text of at most 5000 characters. If not given, the description is left unchanged; an empty string clears it.
     type: str
   tags:
     description:
-      - Tags to set. A key with a null value is removed. Keys that are not given stay, unless O(purge_tags) is true.
-      - Values are stored as strings; V(true) and V(false) in lower case.
+      - Tags to set. A null value removes the tag. Tags that are not listed are kept, unless O(purge_tags) is true.
+      - Values are stored as strings, booleans as V(true) and V(false).
     type: dict
   purge_tags:
-    description: Whether tags that O(tags) does not name are removed. MLflow's own, which start with C(mlflow.), are kept.
+    description: Whether to remove tags that O(tags) does not list. MLflow's own tags, which start with C(mlflow.), are kept.
     type: bool
     default: false
   aliases:
     description:
-      - Aliases that the version is to have. One that names another version of the model is moved to this one.
-      - Aliases that are not given stay, unless O(purge_aliases) is true. Needs MLflow 2.3 or later.
+      - Aliases of the version. An alias of another version of the model is moved to this one.
+      - Aliases that are not listed are kept, unless O(purge_aliases) is true. Requires MLflow 2.3 or later.
     type: list
     elements: str
   purge_aliases:
-    description: Whether aliases of the version that O(aliases) does not name are removed.
+    description: Whether to remove aliases of the version that O(aliases) does not list.
     type: bool
     default: false
   stage:
-    description: The stage that the version is to be in. MLflow advises aliases instead, and still takes stages.
+    description: The stage of the version. MLflow recommends aliases instead, but still supports stages.
     type: str
     choices: [None, Staging, Production, Archived]
   archive_existing_versions:
     description:
-      - Whether the other versions of the model that are in O(stage) are archived when this one enters it.
-      - They are not part of the module's diff.
+      - Whether to archive other versions of the model that are in O(stage) when this one is moved to it.
+      - They are not shown in the module's diff.
     type: bool
     default: false
   wait_timeout:
     description:
-      - For how many seconds to wait until the version is ready. It is an error where it is not by then, or failed.
-      - A server of MLflow's own has it ready at once. V(0) does not wait.
+      - How long to wait for the version to become ready, in seconds. If it is not ready by then, or has failed, the module fails.
+      - With the open-source MLflow server it is ready at once. V(0) does not wait; the maximum is 86400.
     type: int
     default: 300
   force:
@@ -108,7 +108,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Register the files of an object store, and put them in use
+- name: Register a model from an object store, and make it the champion
   mlops.mlflow.mlflow_model_version:
     tracking_uri: http://127.0.0.1:5000
     name: banking-risk-classifier
@@ -140,7 +140,7 @@ EXAMPLES = r"""
     tags:
       retired: true
 
-- name: Move a server that still uses stages to a new version
+- name: Put a new version into production, where stages are still used
   mlops.mlflow.mlflow_model_version:
     tracking_uri: http://127.0.0.1:5000
     name: banking-risk-classifier
@@ -151,7 +151,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 model_version:
-  description: The version as it is now, or as it would be outside check mode, where a new one has no number yet. Empty where it does not exist.
+  description: The version as it is now, or, in check mode, as it would be; a new one has no number yet then. Empty if it does not exist.
   returned: success
   type: dict
   contains:
@@ -164,11 +164,11 @@ model_version:
       type: str
       sample: "7"
     source:
-      description: Where the model's files are.
+      description: Where the model's files are stored.
       type: str
       sample: s3://models/banking-risk/2026-11-02
     run_id:
-      description: The run that made the model, empty if none is known.
+      description: The run that produced the model, empty if none is recorded.
       type: str
       sample: 0f3a6c1d2e4b4a7f9c8d7e6f5a4b3c2d
     description:
@@ -180,12 +180,12 @@ model_version:
       type: dict
       sample: {git_commit: 4f1c3a2}
     aliases:
-      description: All aliases that name the version.
+      description: All aliases of the version.
       type: list
       elements: str
       sample: [champion]
     current_stage:
-      description: The stage; C(None) where the version has none.
+      description: The stage; C(None) if the version has none.
       type: str
       sample: None
     status:
@@ -193,11 +193,11 @@ model_version:
       type: str
       sample: READY
     status_message:
-      description: What the server says of the status, mostly nothing.
+      description: The server's message about the status, usually empty.
       type: str
       sample: ""
     creation_timestamp:
-      description: When the version was made, in milliseconds since the epoch.
+      description: When the version was created, in milliseconds since the epoch.
       type: int
       sample: 1795312800000
     last_updated_timestamp:
@@ -205,27 +205,20 @@ model_version:
       type: int
       sample: 1795312800000
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [create model version banking-risk-classifier s3://models/banking-risk/2026-11-02]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.model_version import MODEL_VERSION
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.model_version.adapter import MODEL_VERSION
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import manage
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(**MODEL_VERSION.rules.OPTIONS, version={"type": "str"}),
-        supports_check_mode=True,
-    )
-    with _module.errors_as_failures(module):
-        _module.manage(module, MODEL_VERSION, _tracking.client(module.params))
+    manage(MODEL_VERSION)
 
 
 if __name__ == "__main__":

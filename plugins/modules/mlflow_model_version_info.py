@@ -12,21 +12,21 @@ short_description: Read the versions of the registered models of an MLflow track
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives the versions of one model, those that a filter leaves, or all, with their tags, aliases and stages.
-  - The versions of prompts, which MLflow keeps among those of models, are left out.
+  - Returns the versions of one model, those that match a filter, or all, with their tags, aliases and stages.
+  - The versions of prompts, which MLflow stores together with those of models, are left out.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes.info
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The model whose versions to give. Where it does not exist, the list is empty.
+    description: Return only versions of this model. If it does not exist, the list is empty.
     type: str
   filter:
     description:
-      - Which versions to give, in MLflow's own words, as in V(run_id = '0f3a6c1d' AND tags.team = 'risk'). MLflow has no filter for
-        aliases and stages.
-      - Together with O(name), both must hold.
+      - Return only versions that match this filter, in MLflow's filter syntax, for example V(run_id = '0f3a6c1d' AND tags.team = 'risk').
+        MLflow cannot filter by alias or stage.
+      - With O(name), versions must match both.
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_model_version
@@ -47,7 +47,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 model_versions:
-  description: The versions, in the order of their models' names, the oldest first.
+  description: The versions, by name of the model, then oldest first.
   returned: success
   type: list
   elements: dict
@@ -61,11 +61,11 @@ model_versions:
       type: str
       sample: "7"
     source:
-      description: Where the model's files are.
+      description: Where the model's files are stored.
       type: str
       sample: s3://models/banking-risk/2026-11-02
     run_id:
-      description: The run that made the model, empty if none is known.
+      description: The run that produced the model, empty if none is recorded.
       type: str
       sample: 0f3a6c1d2e4b4a7f9c8d7e6f5a4b3c2d
     description:
@@ -77,12 +77,12 @@ model_versions:
       type: dict
       sample: {git_commit: 4f1c3a2}
     aliases:
-      description: All aliases that name the version.
+      description: All aliases of the version.
       type: list
       elements: str
       sample: [champion]
     current_stage:
-      description: The stage; C(None) where the version has none.
+      description: The stage; C(None) if the version has none.
       type: str
       sample: None
     status:
@@ -90,11 +90,11 @@ model_versions:
       type: str
       sample: READY
     status_message:
-      description: What the server says of the status, mostly nothing.
+      description: The server's message about the status, usually empty.
       type: str
       sample: ""
     creation_timestamp:
-      description: When the version was made, in milliseconds since the epoch.
+      description: When the version was created, in milliseconds since the epoch.
       type: int
       sample: 1795312800000
     last_updated_timestamp:
@@ -103,20 +103,13 @@ model_versions:
       sample: 1795312800000
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.model_version import MODEL_VERSION
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.model_version.adapter import MODEL_VERSION
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(name={"type": "str"}, filter={"type": "str"}),
-        supports_check_mode=True,
-    )
-    with _module.errors_as_failures(module):
-        _module.inform(module, MODEL_VERSION, _tracking.client(module.params))
+    inform(MODEL_VERSION)
 
 
 if __name__ == "__main__":

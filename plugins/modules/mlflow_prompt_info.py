@@ -12,19 +12,19 @@ short_description: Read the prompts of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives one prompt, those that a filter leaves, or all, with all their versions.
+  - Returns one prompt, those that match a filter, or all, with all their versions.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes.info
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The one prompt to give. Where it does not exist, the list is empty.
+    description: Return only this prompt. If it does not exist, the list is empty.
     type: str
   filter:
     description:
-      - Which prompts to give, in MLflow's own words, as in V(name LIKE 'support-%' AND tags.owner = 'service-team').
-      - Not used together with O(name).
+      - Return only prompts that match this filter, in MLflow's filter syntax, for example V(name LIKE 'support-%' AND tags.owner = 'service-team').
+      - Mutually exclusive with O(name).
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_prompt
@@ -45,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 prompts:
-  description: The prompts, in the order of their names.
+  description: The prompts, sorted by name.
   returned: success
   type: list
   elements: dict
@@ -59,19 +59,19 @@ prompts:
       type: str
       sample: Summary of a customer's complaint for the back office.
     tags:
-      description: All tags of the prompt, but the one that makes it a prompt.
+      description: All tags of the prompt, except the one that marks it as a prompt.
       type: dict
       sample: {owner: service-team}
     versions:
       description:
-        - All versions by their places, V(1) the oldest, each with C(template), C(commit_message) and C(aliases), and where there are some,
-          C(tags), C(response_format) and C(model_config), the latter two as JSON texts.
-        - A place is the version's number as long as no version was deleted. C(version_numbers) has the numbers.
+        - All versions by position, V(1) being the oldest, each with C(template), C(commit_message) and C(aliases), and, if it has them,
+          C(tags), C(response_format) and C(model_config), the latter two as JSON strings.
+        - The position equals the version's number unless versions were deleted. C(version_numbers) has the numbers.
       type: dict
       sample:
-        "1": {template: "Summarise: {{ complaint }}", commit_message: First try., aliases: [production]}
+        "1": {template: "Summarise: {{ complaint }}", commit_message: First version., aliases: [production]}
     version_numbers:
-      description: MLflow's own number of the version at each place.
+      description: MLflow's number of the version at each position.
       type: dict
       sample: {"1": "1"}
     creation_timestamp:
@@ -84,21 +84,13 @@ prompts:
       sample: 1795312800000
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.prompt import PROMPT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.prompt.adapter import PROMPT
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(name={"type": "str"}, filter={"type": "str"}),
-        mutually_exclusive=[("name", "filter")],
-        supports_check_mode=True,
-    )
-    with _module.errors_as_failures(module):
-        _module.inform(module, PROMPT, _tracking.client(module.params))
+    inform(PROMPT)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
   - Creates, changes, renames and deletes a registered model, with its description, tags and aliases.
-  - It speaks MLflow's REST API itself and needs no Python package beside Ansible's own.
+  - Uses MLflow's REST API directly and needs no Python package besides Ansible itself.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes
@@ -21,50 +21,50 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - The model's name, in which case matters. MLflow takes any characters but V(/) and V(:), 256 at most.
+      - The model's name, of at most 256 characters except V(/) and V(:). Case matters.
     type: str
     required: true
   new_name:
     description:
-      - The name that the model is to have. Versions, tags and aliases move with it.
-      - Where only a model with this name exists, it is taken for the renamed one. Where both exist, the module fails.
+      - The new name of the model, which keeps its versions, tags and aliases.
+      - If only a model with this name exists, it counts as already renamed. If both exist, the module fails.
     type: str
   state:
     description:
       - With V(present), the model exists as described.
-      - With V(absent), it does not. MLflow cannot bring a deleted model back, so a model that has versions needs O(force).
+      - With V(absent), it does not exist. MLflow cannot restore a deleted model, so deleting one that has versions needs O(force).
     type: str
     choices: [present, absent]
     default: present
   description:
-    description: A text of at most 5000 characters. If left out, the description stays as it is; an empty string clears it.
+    description: A text of at most 5000 characters. If not given, the description is left unchanged; an empty string clears it.
     type: str
   tags:
     description:
-      - Tags to set. A key with a null value is removed. Keys that are not given stay, unless O(purge_tags) is true.
-      - Values are stored as strings; V(true) and V(false) in lower case.
+      - Tags to set. A null value removes the tag. Tags that are not listed are kept, unless O(purge_tags) is true.
+      - Values are stored as strings, booleans as V(true) and V(false).
     type: dict
   purge_tags:
-    description: Whether tags that O(tags) does not name are removed. MLflow's own, which start with C(mlflow.), are kept.
+    description: Whether to remove tags that O(tags) does not list. MLflow's own tags, which start with C(mlflow.), are kept.
     type: bool
     default: false
   aliases:
     description:
-      - Aliases and the version that each of them names. An alias that names another version is moved; a null value removes it.
-      - Aliases that are not given stay, unless O(purge_aliases) is true. Needs MLflow 2.3 or later.
+      - Aliases, each with the version that it refers to. An alias of another version is moved; a null value removes it.
+      - Aliases that are not listed are kept, unless O(purge_aliases) is true. Requires MLflow 2.3 or later.
     type: dict
   purge_aliases:
-    description: Whether aliases that O(aliases) does not name are removed.
+    description: Whether to remove aliases that O(aliases) does not list.
     type: bool
     default: false
   force:
-    description: Whether O(state=absent) deletes a model that has versions, and the versions with it.
+    description: Whether O(state=absent) deletes a model that has versions, together with them.
     type: bool
     default: false
 """
 
 EXAMPLES = r"""
-- name: Declare a model, and which of its versions is in use
+- name: Declare a model, and which of its versions is the champion
   mlops.mlflow.mlflow_registered_model:
     tracking_uri: http://127.0.0.1:5000
     name: banking-risk-classifier
@@ -76,7 +76,7 @@ EXAMPLES = r"""
       champion: 7
       challenger: 8
 
-- name: Make these the only tags, and drop an alias
+- name: Remove all other tags and one alias
   mlops.mlflow.mlflow_registered_model:
     tracking_uri: http://127.0.0.1:5000
     name: banking-risk-classifier
@@ -102,7 +102,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 registered_model:
-  description: The model as it is now, or as it would be outside check mode. Empty where it does not exist.
+  description: The model as it is now, or, in check mode, as it would be. Empty if it does not exist.
   returned: success
   type: dict
   contains:
@@ -119,7 +119,7 @@ registered_model:
       type: dict
       sample: {owner: risk-team}
     aliases:
-      description: All aliases of the model, with the version that each names.
+      description: All aliases of the model, each with its version.
       type: dict
       sample: {champion: "7"}
     creation_timestamp:
@@ -131,32 +131,25 @@ registered_model:
       type: int
       sample: 1795312800000
     latest_versions:
-      description: The newest version of each stage; C(None) is the stage of a version that has none.
+      description: The newest version in each stage; C(None) is the stage of versions without one.
       type: list
       elements: dict
       sample: [{version: "8", current_stage: None, status: READY, source: "models:/m-4f1c", run_id: 0f3a}]
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [update registered model banking-risk-classifier aliases.champion]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.registered_model import REGISTERED_MODEL
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import manage
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.registered_model.adapter import REGISTERED_MODEL
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(**REGISTERED_MODEL.rules.OPTIONS, new_name={"type": "str"}),
-        supports_check_mode=True,
-    )
-    with _module.errors_as_failures(module):
-        _module.manage(module, REGISTERED_MODEL, _tracking.client(module.params))
+    manage(REGISTERED_MODEL)
 
 
 if __name__ == "__main__":

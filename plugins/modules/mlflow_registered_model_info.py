@@ -12,20 +12,20 @@ short_description: Read the registered models of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives one registered model, those that a filter leaves, or all, with their tags, aliases and newest versions.
-  - Prompts, which MLflow keeps among the registered models, are left out.
+  - Returns one registered model, those that match a filter, or all, with their tags, aliases and newest versions.
+  - Prompts, which MLflow stores together with registered models, are left out.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes.info
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The one model to give. Where it does not exist, the list is empty.
+    description: Return only this model. If it does not exist, the list is empty.
     type: str
   filter:
     description:
-      - Which models to give, in MLflow's own words, as in V(name LIKE 'fraud-%' AND tags.team = 'risk').
-      - Not used together with O(name).
+      - Return only models that match this filter, in MLflow's filter syntax, for example V(name LIKE 'fraud-%' AND tags.team = 'risk').
+      - Mutually exclusive with O(name).
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_registered_model
@@ -46,7 +46,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 registered_models:
-  description: The models, in the order of their names.
+  description: The models, sorted by name.
   returned: success
   type: list
   elements: dict
@@ -64,7 +64,7 @@ registered_models:
       type: dict
       sample: {owner: risk-team}
     aliases:
-      description: All aliases of the model, with the version that each names.
+      description: All aliases of the model, each with its version.
       type: dict
       sample: {champion: "7"}
     creation_timestamp:
@@ -76,27 +76,19 @@ registered_models:
       type: int
       sample: 1795312800000
     latest_versions:
-      description: The newest version of each stage; C(None) is the stage of a version that has none.
+      description: The newest version in each stage; C(None) is the stage of versions without one.
       type: list
       elements: dict
       sample: [{version: "8", current_stage: None, status: READY, source: "models:/m-4f1c", run_id: 0f3a}]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.registered_model import REGISTERED_MODEL
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.registered_model.adapter import REGISTERED_MODEL
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(name={"type": "str"}, filter={"type": "str"}),
-        mutually_exclusive=[("name", "filter")],
-        supports_check_mode=True,
-    )
-    with _module.errors_as_failures(module):
-        _module.inform(module, REGISTERED_MODEL, _tracking.client(module.params))
+    inform(REGISTERED_MODEL)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ short_description: Manage a role of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Creates and deletes a role, sets what it permits, and gives it to users.
-  - The server must run MLflow 3.16 or later with basic authentication, C(mlflow server --app-name basic-auth), and the user of the connection
-    must be an administrator, of the server or of the workspace.
-  - The role is one of the workspace that O(workspace) names, else of V(default), which is where roles are on a server without workspaces, too.
-  - The roles V(__user_1__) and so on, in which MLflow keeps the grants of single users, are not shown and not touched.
+  - Creates and deletes a role, sets its permissions, and assigns it to users.
+  - The server must run MLflow 3.16 or later with basic authentication, C(mlflow server --app-name basic-auth), and the connecting user
+    must be an administrator of the server or of the workspace.
+  - The role belongs to the workspace O(workspace), or else to V(default), which also holds the roles of a server without workspaces.
+  - The roles V(__user_1__) and so on, in which MLflow keeps the grants of single users, are neither shown nor changed.
     M(mlops.mlflow.mlflow_grant) manages those grants.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
@@ -30,7 +30,7 @@ options:
   state:
     description:
       - With V(present), the role exists as described.
-      - With V(absent), it is deleted, whoever has it.
+      - With V(absent), it does not exist, and users who had it lose it.
     type: str
     choices: [present, absent]
     default: present
@@ -39,15 +39,16 @@ options:
     type: str
   permissions:
     description:
-      - What the role permits. Permissions that are not given stay, unless O(purge_permissions) is true.
-      - What a permission is for must exist, since MLflow would store one for what does not, and whoever makes it later would meet it.
+      - The permissions of the role. Those that are not listed are kept, unless O(purge_permissions) is true.
+      - The resource of a permission must exist. MLflow itself would store a permission for a missing one, and it would apply once someone
+        creates that resource.
     type: list
     elements: dict
     suboptions:
       resource_type:
         description:
-          - What the permission is for. Those from V(run) on can be permitted all at once only, and need MLflow 3.17; V(skill) needs 3.18.
-          - V(workspace) is membership, V(USE), or administration, V(MANAGE), of the workspace, for V(*).
+          - The type of resource. Those from V(run) on can be granted only as a whole, with V(*), and require MLflow 3.17; V(skill) requires 3.18.
+          - With V(workspace), O(permissions[].resource) is V(*), V(USE) makes users members of the workspace, and V(MANAGE) administrators.
         type: str
         required: true
         choices:
@@ -72,27 +73,27 @@ options:
           - workspace
       resource:
         description:
-          - The resource's name, or V(*) for all of the type. MLflow matches no other pattern.
-          - A scorer is V(EXPERIMENT/SCORER). For the gateway's secrets, endpoints and model definitions, too, names are given and not ids.
+          - The name of the resource, or V(*) for all of this type. MLflow supports no other pattern.
+          - A scorer is V(EXPERIMENT/SCORER). Secrets, endpoints and model definitions of the gateway are also given by name, not by ID.
         type: str
         required: true
       permission:
         description:
           - The level. Each of V(READ), V(USE), V(EDIT) and V(MANAGE) includes those before it.
-          - V(DENY) takes away what other roles and grants give, and needs MLflow 3.17.
+          - V(DENY) overrides what other roles and grants allow, and requires MLflow 3.17.
         type: str
         required: true
         choices: [READ, USE, EDIT, MANAGE, DENY]
   purge_permissions:
-    description: Whether permissions that O(permissions) does not name are removed.
+    description: Whether to remove permissions that O(permissions) does not list.
     type: bool
     default: false
   users:
-    description: The users who have the role. Users that are not given keep it, unless O(purge_users) is true.
+    description: The users who have the role. Users who are not listed keep it, unless O(purge_users) is true.
     type: list
     elements: str
   purge_users:
-    description: Whether the role is taken from users that O(users) does not name.
+    description: Whether to remove the role from users whom O(users) does not list.
     type: bool
     default: false
 seealso:
@@ -102,11 +103,11 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Declare a role, what exactly it permits, and some who have it
+- name: Declare a role, its exact permissions, and some of its users
   mlops.mlflow.mlflow_role:
     tracking_uri: http://127.0.0.1:5000
     name: risk-team
-    description: Those who rate risks.
+    description: Data scientists of the risk team.
     permissions:
       - resource_type: experiment
         resource: banking-risk
@@ -117,7 +118,7 @@ EXAMPLES = r"""
     purge_permissions: true
     users: [ann, bob]
 
-- name: Take it from everybody
+- name: Remove it from all users
   mlops.mlflow.mlflow_role:
     tracking_uri: http://127.0.0.1:5000
     name: risk-team
@@ -133,7 +134,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 role:
-  description: The role as it is now, or as it would be outside check mode. Empty where it does not exist.
+  description: The role as it is now, or, in check mode, as it would be. Empty if it does not exist.
   returned: success
   type: dict
   contains:
@@ -142,19 +143,19 @@ role:
       type: str
       sample: risk-team
     role_id:
-      description: The number by which MLflow knows the role.
+      description: MLflow's ID for the role.
       type: int
       sample: 3
     workspace:
-      description: The workspace that the role is in. It is V(default) on a server without workspaces.
+      description: The workspace of the role, V(default) on a server without workspaces.
       type: str
       sample: default
     description:
       description: The role's description.
       type: str
-      sample: Those who rate risks.
+      sample: Data scientists of the risk team.
     permissions:
-      description: The level of each permission, by what it is for, as C(TYPE:RESOURCE).
+      description: The level of each permission, by C(TYPE:RESOURCE).
       type: dict
       sample: {"experiment:banking-risk": EDIT, "registered_model:*": READ}
     users:
@@ -163,33 +164,29 @@ role:
       elements: str
       sample: [ann, bob]
     permission_ids:
-      description: The number by which MLflow knows each permission.
+      description: MLflow's ID for each permission.
       type: dict
       sample: {"experiment:banking-risk": 11, "registered_model:*": 12}
     unusable:
-      description: The permissions whose resource is deleted. What is gone for good is called by its id, as in C(experiment:#7).
+      description: The permissions whose resource is deleted. A permanently deleted resource appears as its ID, as in C(experiment:#7).
       type: list
       elements: str
       sample: []
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [update role risk-team permissions.experiment:banking-risk]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.role import ROLE
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import manage
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.role.adapter import ROLE
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(**ROLE.rules.OPTIONS), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.manage(module, ROLE, _tracking.client(module.params))
+    manage(ROLE)
 
 
 if __name__ == "__main__":

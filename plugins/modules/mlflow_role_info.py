@@ -12,7 +12,7 @@ short_description: Read the roles of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives one role, or all of the workspace that O(workspace) names, else of V(default).
+  - Returns one role, or all of the workspace O(workspace), or else of V(default).
   - The server must run MLflow 3.16 or later with basic authentication, C(mlflow server --app-name basic-auth).
 extends_documentation_fragment:
   - mlops.mlflow.tracking
@@ -20,7 +20,7 @@ extends_documentation_fragment:
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The one role to give. Where there is none, the list is empty.
+    description: Return only this role. If it does not exist, the list is empty.
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_role
@@ -46,19 +46,19 @@ roles:
       type: str
       sample: risk-team
     role_id:
-      description: The number by which MLflow knows the role.
+      description: MLflow's ID for the role.
       type: int
       sample: 3
     workspace:
-      description: The workspace that the role is in. It is V(default) on a server without workspaces.
+      description: The workspace of the role, V(default) on a server without workspaces.
       type: str
       sample: default
     description:
       description: The role's description.
       type: str
-      sample: Those who rate risks.
+      sample: Data scientists of the risk team.
     permissions:
-      description: The level of each permission, by what it is for, as C(TYPE:RESOURCE).
+      description: The level of each permission, by C(TYPE:RESOURCE).
       type: dict
       sample: {"experiment:banking-risk": EDIT, "registered_model:*": READ}
     users:
@@ -67,32 +67,23 @@ roles:
       elements: str
       sample: [ann, bob]
     permission_ids:
-      description: The number by which MLflow knows each permission.
+      description: MLflow's ID for each permission.
       type: dict
       sample: {"experiment:banking-risk": 11, "registered_model:*": 12}
     unusable:
-      description: The permissions whose resource is deleted. What is gone for good is called by its id, as in C(experiment:#7).
+      description: The permissions whose resource is deleted. A permanently deleted resource appears as its ID, as in C(experiment:#7).
       type: list
       elements: str
       sample: []
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.role import ROLE
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.role.adapter import ROLE
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(
-            name={"type": "str"},
-        ),
-        supports_check_mode=True,
-    )
-    with _module.errors_as_failures(module):
-        _module.inform(module, ROLE, _tracking.client(module.params))
+    inform(ROLE)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ short_description: Read runs of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives one run, or those of experiments that a filter leaves, in the order that is asked for.
+  - Returns one run, or the runs of experiments that match a filter, in the requested order.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes.info
@@ -20,30 +20,31 @@ extends_documentation_fragment:
 options:
   experiments:
     description:
-      - The experiments whose runs to give, by name or by id. Digits are taken for an id where no experiment has them as its name.
+      - The experiments whose runs to return, by name or ID. A number is taken for an ID unless an experiment has it as its name.
       - The module fails if one does not exist.
     type: list
     elements: str
   run_id:
-    description: The one run to give, deleted or not. Where it does not exist, the list is empty.
+    description: Return only this run, deleted or not. If it does not exist, the list is empty.
     type: str
   filter:
     description:
-      - Which runs to give, in MLflow's own words, as in V(metrics.auc > 0.9 AND params.model = 'xgboost' AND attributes.status = 'FINISHED').
-      - Names with other characters than letters and digits stand in backticks, as in V(metrics.`val/auc` > 0.9). There is no V(OR).
-      - NaN meets no comparison, but MLflow 2.22 takes it for 0.
+      - Return only runs that match this filter, in MLflow's filter syntax, for example
+        V(metrics.auc > 0.9 AND params.model = 'xgboost' AND attributes.status = 'FINISHED').
+      - Names with characters other than letters and digits need backticks, as in V(metrics.`val/auc` > 0.9). V(OR) is not supported.
+      - NaN matches no comparison, except that MLflow 2.22 treats it as 0.
     type: str
   order_by:
     description:
-      - What to sort by, the first before the second, as in V(metrics.auc DESC). Without it, the run that started last comes first.
+      - The sort keys, most significant first, as in V(metrics.auc DESC). By default, the run started most recently comes first.
     type: list
     elements: str
   max_results:
-    description: The most runs to give, however many pages that takes.
+    description: The maximum number of runs to return, over any number of pages; at most 1000000.
     type: int
     default: 1000
   view:
-    description: Whether active runs are given, deleted ones, or both. Without meaning where O(run_id) is given.
+    description: Whether to return active runs, deleted ones, or both. Ignored if O(run_id) is given.
     type: str
     choices: [active_only, deleted_only, all]
     default: active_only
@@ -76,7 +77,7 @@ runs:
   elements: dict
   contains:
     run_id:
-      description: The id of the run.
+      description: The ID of the run.
       type: str
       sample: 0f3a5c2e9d7b4a618f0e1d2c3b4a5968
     run_name:
@@ -84,7 +85,7 @@ runs:
       type: str
       sample: bold-finch-12
     experiment_id:
-      description: The id of its experiment.
+      description: The ID of its experiment.
       type: str
       sample: "7"
     status:
@@ -92,7 +93,7 @@ runs:
       type: str
       sample: FINISHED
     lifecycle_stage:
-      description: V(active), or V(deleted) for one that MLflow still keeps.
+      description: V(active), or V(deleted) if it is deleted but MLflow still keeps it.
       type: str
       sample: active
     start_time:
@@ -104,17 +105,17 @@ runs:
       type: int
       sample: 1795312900000
     user_id:
-      description: Who started it, as the client said.
+      description: Who started it, as reported by the client.
       type: str
       sample: ann
     artifact_uri:
-      description: Where its artifacts are.
+      description: Where its artifacts are stored.
       type: str
       sample: mlflow-artifacts:/7/0f3a5c2e9d7b4a618f0e1d2c3b4a5968/artifacts
     metrics:
       description:
-        - The last value of each metric. NaN, for which JSON has no number, is the text V(NaN); the filter C(float) makes a number of it.
-        - MLflow stores infinity as the greatest number there is, 1.797…e308.
+        - The last value of each metric. NaN, which JSON cannot represent, is the string V(NaN); the filter C(float) converts it.
+        - MLflow stores infinity as the largest floating-point number, 1.797…e308.
       type: dict
       sample: {auc: 0.93, loss: NaN}
     params:
@@ -126,33 +127,32 @@ runs:
       type: dict
       sample: {mlflow.source.name: train.py}
     datasets:
-      description: The datasets that the run read, each with V(name), V(digest), V(source_type), V(source) and V(context).
+      description: The datasets that the run used, each with V(name), V(digest), V(source_type), V(source) and V(context).
       type: list
       elements: dict
       sample: [{name: loans, digest: 1f0c, source_type: s3, source: "{}", context: training}]
     input_models:
-      description: The ids of the logged models that it read.
+      description: The IDs of the logged models that it used.
       type: list
       elements: str
       sample: []
     output_models:
-      description: The ids of the logged models that it made.
+      description: The IDs of the logged models that it produced.
       type: list
       elements: str
       sample: [m-4f1c]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.run import find
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.run import check_options
+from ansible_collections.mlops.mlflow.plugins.module_utils import _module
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow import connection
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.run.adapter import find
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.run.rules import check_options
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(
+    module = _module.Module(
+        argument_spec=connection.argument_spec(
             experiments={"type": "list", "elements": "str"},
             run_id={"type": "str"},
             filter={"type": "str"},
@@ -166,7 +166,7 @@ def main() -> None:
     )
     with _module.errors_as_failures(module):
         check_options(module.params)
-        module.exit_json(changed=False, runs=list(find(_tracking.client(module.params), module.params)))
+        module.exit_json(changed=False, runs=list(find(connection.client(module.params), module.params)))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ short_description: Read what an MLflow tracking server is and can do
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives the server's version, its health, whether the credentials are good, and which features it has.
-  - It fails only if the server cannot be reached, or is none of MLflow's, so that C(until) can wait for it.
-  - Without credentials, or with wrong ones, it gives what MLflow tells anyone. With basic authentication on, that is the health and, since
-    MLflow 3.10, some features.
+  - Returns the server's version, its health, whether the credentials are valid, and which features it has.
+  - Fails only if the server cannot be reached or is not an MLflow server, so that C(until) can wait for it.
+  - Without credentials, or with wrong ones, it returns what MLflow discloses to anyone. With basic authentication, that is the health and,
+    since MLflow 3.10, some features.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes.info
@@ -35,7 +35,7 @@ EXAMPLES = r"""
   retries: 30
   delay: 2
 
-- name: Declare a workspace where there are workspaces
+- name: Declare a workspace if the server has workspaces enabled
   mlops.mlflow.mlflow_workspace:
     tracking_uri: http://127.0.0.1:5000
     name: risk-team
@@ -44,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 server:
-  description: What the server is. What it does not tell to these credentials is null.
+  description: The properties of the server. Those not disclosed to these credentials are null.
   returned: success
   type: dict
   contains:
@@ -53,7 +53,7 @@ server:
       type: str
       sample: 3.17.2
     healthy:
-      description: Whether the server says that it is up. It says so without its database too.
+      description: Whether the server reports that it is up, which it does even without its database.
       type: bool
       sample: true
     ready:
@@ -61,11 +61,11 @@ server:
       type: bool
       sample: true
     authenticated:
-      description: Whether the server takes the credentials, or asks for none.
+      description: Whether the server accepts the credentials, or requires none.
       type: bool
       sample: true
     authentication:
-      description: V(basic) where MLflow's basic authentication is on, V(none) where MLflow asks for nothing, else V(unknown).
+      description: V(basic) if MLflow's basic authentication is enabled, V(none) if MLflow requires no credentials, else V(unknown).
       type: str
       sample: basic
     username:
@@ -87,23 +87,22 @@ server:
       type: dict
       sample: {aliases: true, gateway: true, logged_models: true, prompts: true, roles: true, trace_archival: false, webhooks: true}
     problem:
-      description: Why the server is not ready, or does not take the credentials. Empty where all is well.
+      description: Why the server is not ready, or does not accept the credentials. Empty if there is no problem.
       type: str
       sample: ""
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.server import answers
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.server import described
+from ansible_collections.mlops.mlflow.plugins.module_utils import _module
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow import connection
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.server.adapter import answers
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.server.rules import described
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(), supports_check_mode=True)
+    module = _module.Module(argument_spec=connection.argument_spec(), supports_check_mode=True)
     with _module.errors_as_failures(module):
-        module.exit_json(changed=False, server=described(answers(_tracking.client(module.params))))
+        module.exit_json(changed=False, server=described(answers(connection.client(module.params))))
 
 
 if __name__ == "__main__":

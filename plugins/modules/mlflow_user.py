@@ -12,42 +12,45 @@ short_description: Manage a user of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Creates and deletes a user, sets the password, and makes an administrator of a user or takes that away.
-  - The server must run with basic authentication, C(mlflow server --app-name basic-auth), and the user of the connection must be an administrator.
-  - MLflow does not tell a password. So it is checked by logging in with it, and one that is right already is no change.
+  - Creates and deletes a user, sets the password, and grants or revokes administrator rights.
+  - The server must run with basic authentication, C(mlflow server --app-name basic-auth), and the connecting user must be an administrator.
+  - MLflow does not reveal passwords. The module checks a password by logging in with it, and reports no change if it is correct.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes
   - mlops.mlflow.attributes.action_group
 options:
   username:
-    description: The user's name, of at most 255 characters, without a colon, with which nobody could log in. Case matters.
+    description:
+      - The user's name, of at most 255 characters, without a colon, which would make logging in impossible. Case matters.
+      - A new user's name must be ASCII. MLflow accepts others, but such users cannot upload artifacts.
     type: str
     required: true
   state:
     description:
       - With V(present), the user exists as described.
-      - With V(absent), the user is deleted, with all grants. The user of the connection cannot be deleted.
+      - With V(absent), the user is deleted, with all grants. The connecting user cannot be deleted.
     type: str
     choices: [present, absent]
     default: present
   password:
     description:
-      - The password, of at least 12 characters. A new user needs one.
-      - Where it is that of the user of the connection itself, O(tracking_password) vouches for the change, and this task goes on with
-        the new password. Later tasks must be given the new one.
-      - A server that keeps logins in a cache (C(auth_cache_ttl_seconds), 60 seconds where this collection sets it up) may for as long
-        take a password for right that another worker process has just replaced.
+      - The password, of 12 to 1000 ASCII characters. Required for a new user.
+      - MLflow accepts other characters, but users with such a password cannot upload artifacts.
+      - If it is the password of the connecting user, O(tracking_password) authorizes the change, and this task continues with the new
+        password. Later tasks must be given the new one.
+      - A server that caches logins (C(auth_cache_ttl_seconds), 60 seconds if deployed by this collection) may, for that long, accept
+        a password that another worker process has just replaced.
     type: str
   update_password:
-    description: With V(always), O(password) is set where it does not log in. With V(on_create), it is given to a new user alone.
+    description: With V(always), O(password) is set if logging in with it fails. With V(on_create), it is set only for a new user.
     type: str
     choices: [always, on_create]
     default: always
   is_admin:
     description:
-      - Whether the user is an administrator. If left out, a new user is none, and another stays as it is.
-      - The user of the connection cannot take it from itself.
+      - Whether the user is an administrator. If not given, a new user is not, and an existing one is left unchanged.
+      - The connecting user cannot revoke its own administrator rights.
     type: bool
 seealso:
   - module: mlops.mlflow.mlflow_user_info
@@ -62,13 +65,13 @@ EXAMPLES = r"""
     username: ann
     password: "{{ vault_ann_password }}"
 
-- name: Make her an administrator
+- name: Make the user an administrator
   mlops.mlflow.mlflow_user:
     tracking_uri: http://127.0.0.1:5000
     username: ann
     is_admin: true
 
-- name: Give a first password, which the user may change
+- name: Set an initial password, which the user may change
   mlops.mlflow.mlflow_user:
     tracking_uri: http://127.0.0.1:5000
     username: bob
@@ -84,7 +87,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 user:
-  description: The user as it is now, or as it would be outside check mode. Empty where it does not exist.
+  description: The user as it is now, or, in check mode, as it would be. Empty if it does not exist.
   returned: success
   type: dict
   contains:
@@ -93,40 +96,36 @@ user:
       type: str
       sample: ann
     user_id:
-      description: The number by which MLflow knows the user.
+      description: MLflow's ID for the user.
       type: int
       sample: 2
     is_admin:
-      description: Whether the user is an administrator, whom MLflow asks no permission.
+      description: Whether the user is an administrator, who needs no permissions.
       type: bool
       sample: false
     password:
-      description: V(set), or before a change V(differs), where the password that is asked for does not log in. Never the password itself.
+      description: V(set), or, before a change, V(differs) if logging in with the password that M(mlops.mlflow.mlflow_user) is given fails.
       type: str
       sample: set
     is_me:
-      description: Whether this is the user of the connection.
+      description: Whether this is the connecting user.
       type: bool
       sample: false
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [update user ann password]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.user import USER
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import manage
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.user.adapter import USER
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(**USER.rules.OPTIONS), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.manage(module, USER, _tracking.client(module.params))
+    manage(USER)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ short_description: Read the users of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives one user, or all. To list all, the server must run MLflow 3.16 or later.
+  - Returns one user, or all. Listing all requires MLflow 3.16 or later.
   - The server must run with basic authentication, C(mlflow server --app-name basic-auth).
 extends_documentation_fragment:
   - mlops.mlflow.tracking
@@ -20,7 +20,7 @@ extends_documentation_fragment:
   - mlops.mlflow.attributes.action_group
 options:
   username:
-    description: The one user to give. Where there is none, the list is empty.
+    description: Return only this user. If it does not exist, the list is empty.
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_user
@@ -32,7 +32,7 @@ EXAMPLES = r"""
     tracking_uri: http://127.0.0.1:5000
   register: accounts
 
-- name: Name the administrators
+- name: Show the administrators
   ansible.builtin.debug:
     msg: "{{ accounts.users | selectattr('is_admin') | map(attribute='username') }}"
 """
@@ -49,39 +49,30 @@ users:
       type: str
       sample: ann
     user_id:
-      description: The number by which MLflow knows the user.
+      description: MLflow's ID for the user.
       type: int
       sample: 2
     is_admin:
-      description: Whether the user is an administrator, whom MLflow asks no permission.
+      description: Whether the user is an administrator, who needs no permissions.
       type: bool
       sample: false
     password:
-      description: V(set). MLflow does not tell a password.
+      description: V(set), or, before a change, V(differs) if logging in with the password that M(mlops.mlflow.mlflow_user) is given fails.
       type: str
       sample: set
     is_me:
-      description: Whether this is the user of the connection.
+      description: Whether this is the connecting user.
       type: bool
       sample: false
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.user import USER
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.user.adapter import USER
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(
-            username={"type": "str"},
-        ),
-        supports_check_mode=True,
-    )
-    with _module.errors_as_failures(module):
-        _module.inform(module, USER, _tracking.client(module.params))
+    inform(USER)
 
 
 if __name__ == "__main__":

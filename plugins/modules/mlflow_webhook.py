@@ -12,11 +12,11 @@ short_description: Manage a webhook of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Creates, changes and deletes a webhook, by which MLflow tells another system of new models, versions, tags and aliases.
-  - MLflow does not keep the names of webhooks unique. This module does. Where it finds several of one name it changes none of them and
-    fails, and O(state=absent) deletes them all.
-  - Needs MLflow 3.3 or later with a database. Where basic authentication is on, only an administrator may manage webhooks.
-  - Give every process of the server the same E(MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY), and keep it. With another key the server can
+  - Creates, changes and deletes a webhook, which notifies another system of new models, versions, tags and aliases.
+  - MLflow does not enforce unique names of webhooks; this module does. If it finds several of one name, it fails without changing any
+    of them, and O(state=absent) deletes them all.
+  - Requires MLflow 3.3 or later with a database. With basic authentication, only an administrator may manage webhooks.
+  - Set the same E(MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY) on every process of the server, and keep it. If it changes, the server can
     read no webhook at all once one has a secret.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
@@ -26,7 +26,7 @@ attributes:
   idempotent:
     description: A second run with the same options changes nothing, unless O(update_secret=always).
     support: partial
-    details: MLflow does not give a secret away, so whether it is the same cannot be told.
+    details: MLflow does not reveal secrets, so the module cannot tell whether one differs.
 options:
   name:
     description: The webhook's name, of 1 to 63 letters, digits, dots, underscores and hyphens.
@@ -35,19 +35,19 @@ options:
   state:
     description:
       - With V(present), the webhook exists as described.
-      - With V(absent), no webhook has the name.
+      - With V(absent), no webhook has this name.
     type: str
     choices: [present, absent]
     default: present
   url:
     description:
-      - Where to deliver, of at most 500 characters. Needed to create a webhook. Everyone who may read webhooks sees it, credentials included.
-      - MLflow takes only V(https) and a host name that resolves to public addresses, unless the server is started with
-        E(MLFLOW_WEBHOOK_ALLOWED_SCHEMES) or E(MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS). Check mode cannot tell, since the server alone knows.
+      - The URL to deliver to, of at most 500 characters. Required to create a webhook. Everyone who may read webhooks sees it, credentials included.
+      - MLflow accepts only V(https) and a host name that resolves to public addresses, unless the server is started with
+        E(MLFLOW_WEBHOOK_ALLOWED_SCHEMES) or E(MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS). Check mode cannot check this, as only the server knows.
     type: str
   events:
     description:
-      - What to deliver, in any order. Needed to create a webhook.
+      - The events to deliver, in any order. Required to create a webhook.
       - The events are V(registered_model.created), V(model_version.created), V(model_version_tag.set), V(model_version_tag.deleted),
         V(model_version_alias.created), V(model_version_alias.deleted), V(prompt.created), V(prompt_version.created), V(prompt_tag.set),
         V(prompt_tag.deleted), V(prompt_version_tag.set), V(prompt_version_tag.deleted), V(prompt_alias.created),
@@ -55,30 +55,30 @@ options:
     type: list
     elements: str
   description:
-    description: A text of at most 1000 characters. If left out, the description stays as it is; an empty string clears it.
+    description: A text of at most 1000 characters. If not given, the description is left unchanged; an empty string clears it.
     type: str
   status:
-    description: Whether MLflow delivers. If left out, the status stays as it is; a new webhook is V(ACTIVE).
+    description: Whether MLflow delivers events. If not given, the status is left unchanged; a new webhook is V(ACTIVE).
     type: str
     choices: [ACTIVE, DISABLED]
   secret:
     description:
-      - The key by which MLflow signs each delivery, in the header C(X-MLflow-Signature).
-      - It is written when the webhook is created, and later as O(update_secret) says. An empty string removes it.
+      - The key with which MLflow signs each delivery, in the header C(X-MLflow-Signature); at most 687 bytes.
+      - It is set when the webhook is created, and later according to O(update_secret). An empty string removes it.
     type: str
   update_secret:
     description:
-      - With V(on_create), O(secret) is written to a new webhook alone.
-      - With V(always), it is written at every run, and each run reports a change, since MLflow does not give a secret away.
+      - With V(on_create), O(secret) is set only on a new webhook.
+      - With V(always), it is set on each run, and each run reports a change, since MLflow does not reveal secrets.
     type: str
     choices: [always, on_create]
     default: on_create
   test:
     description:
-      - Whether the server delivers an example of the first event, in alphabetical order, once the webhook is as described, at every run but
-        in check mode.
-      - The module fails if the receiver cannot be reached or answers with a status of 400 or above. MLflow tries several times, so
-        give O(timeout) room. The delivery is no change.
+      - Whether to have the server deliver an example of the first event in alphabetical order, after any changes, on each run except in
+        check mode.
+      - The module fails if the receiver cannot be reached or responds with a status of 400 or above. MLflow retries several times, so
+        O(timeout) must be long enough. The delivery is not reported as a change.
     type: bool
     default: false
 seealso:
@@ -86,7 +86,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Tell the pipeline of new versions and of a new champion
+- name: Notify the pipeline of new versions and of a new champion
   mlops.mlflow.mlflow_webhook:
     tracking_uri: http://127.0.0.1:5000
     name: deploy-pipeline
@@ -104,7 +104,7 @@ EXAMPLES = r"""
     secret: "{{ vault_new_webhook_secret }}"
     update_secret: always
 
-- name: Stop deliveries for a while
+- name: Pause deliveries
   mlops.mlflow.mlflow_webhook:
     tracking_uri: http://127.0.0.1:5000
     name: deploy-pipeline
@@ -119,7 +119,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 webhook:
-  description: The webhook as it is now, or as it would be outside check mode. Empty where it does not exist.
+  description: The webhook as it is now, or, in check mode, as it would be. Empty if it does not exist.
   returned: success
   type: dict
   contains:
@@ -128,15 +128,15 @@ webhook:
       type: str
       sample: deploy-pipeline
     webhook_id:
-      description: The id by which MLflow knows it.
+      description: MLflow's ID for it.
       type: str
       sample: 2379246f-4005-42e2-9da9-bd368b3eeded
     url:
-      description: Where it delivers.
+      description: The URL that it delivers to.
       type: str
       sample: https://ci.example.com/hooks/mlflow
     events:
-      description: What it delivers, in alphabetical order.
+      description: The events that it delivers, in alphabetical order.
       type: list
       elements: str
       sample: [model_version.created, model_version_alias.created]
@@ -145,15 +145,16 @@ webhook:
       type: str
       sample: Starts the deployment.
     status:
-      description: V(ACTIVE), or V(DISABLED) where nothing is delivered.
+      description: V(ACTIVE), or V(DISABLED) if nothing is delivered.
       type: str
       sample: ACTIVE
     secret:
-      description: V(written anew), in check mode alone and where O(secret) would be written over an older one.
+      description: V(written anew).
+      returned: in check mode, if O(secret) would replace an existing one
       type: str
       sample: written anew
     namesakes:
-      description: The ids of other webhooks of the same name.
+      description: The IDs of other webhooks of the same name.
       type: list
       elements: str
       sample: []
@@ -166,7 +167,7 @@ webhook:
       type: int
       sample: 1795312800000
 test_delivery:
-  description: What came of the delivery that O(test) asks for.
+  description: The result of the delivery requested with O(test).
   returned: where O(test) is true and O(state) is V(present), outside check mode
   type: dict
   contains:
@@ -175,37 +176,28 @@ test_delivery:
       type: str
       sample: model_version.created
     status:
-      description: The HTTP status of the answer.
+      description: The HTTP status of the response.
       type: int
       sample: 200
     body:
-      description: The body of the answer.
+      description: The body of the response.
       type: str
       sample: accepted
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [update webhook deploy-pipeline events]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.webhook import Webhook
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.webhook import WEBHOOK
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import manage
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.webhook.adapter import WEBHOOK
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=_tracking.argument_spec(**WEBHOOK.rules.OPTIONS, test={"type": "bool", "default": False}),
-        supports_check_mode=True,
-    )
-    with _module.errors_as_failures(module):
-        client = _tracking.client(module.params)
-        _module.manage(module, WEBHOOK, client, Webhook(client, module.params).finish)
+    manage(WEBHOOK)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,15 @@ short_description: Read the webhooks of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives the webhooks of one name, or all. Their secrets cannot be read.
-  - Needs MLflow 3.3 or later with a database. Where basic authentication is on, only an administrator may read webhooks.
+  - Returns the webhooks of one name, or all. Their secrets cannot be read.
+  - Requires MLflow 3.3 or later with a database. With basic authentication, only an administrator may read webhooks.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes.info
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The name whose webhooks to give. MLflow lets several have one name. Where none has it, the list is empty.
+    description: Return only webhooks of this name, of which MLflow allows several. If there are none, the list is empty.
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_webhook
@@ -45,15 +45,15 @@ webhooks:
       type: str
       sample: deploy-pipeline
     webhook_id:
-      description: The id by which MLflow knows it.
+      description: MLflow's ID for it.
       type: str
       sample: 2379246f-4005-42e2-9da9-bd368b3eeded
     url:
-      description: Where it delivers.
+      description: The URL that it delivers to.
       type: str
       sample: https://ci.example.com/hooks/mlflow
     events:
-      description: What it delivers, in alphabetical order.
+      description: The events that it delivers, in alphabetical order.
       type: list
       elements: str
       sample: [model_version.created, model_version_alias.created]
@@ -62,11 +62,11 @@ webhooks:
       type: str
       sample: Starts the deployment.
     status:
-      description: V(ACTIVE), or V(DISABLED) where nothing is delivered.
+      description: V(ACTIVE), or V(DISABLED) if nothing is delivered.
       type: str
       sample: ACTIVE
     namesakes:
-      description: The ids of other webhooks of the same name.
+      description: The IDs of other webhooks of the same name.
       type: list
       elements: str
       sample: []
@@ -80,17 +80,13 @@ webhooks:
       sample: 1795312800000
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.webhook import WEBHOOK
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.webhook.adapter import WEBHOOK
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(name={"type": "str"}), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.inform(module, WEBHOOK, _tracking.client(module.params))
+    inform(WEBHOOK)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ short_description: Manage a workspace of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Creates, changes and deletes a workspace, in which a team has experiments, models, prompts, webhooks and the rest to itself.
-  - Needs MLflow 3.10 or later, started with C(--enable-workspaces). Where basic authentication is on, only an administrator may
-    create and delete workspaces, and MLflow makes the roles C(admin) and C(user) in each new one.
+  - Creates, changes and deletes a workspace, which separates a team's experiments, models, prompts, webhooks and so on from others.
+  - Requires MLflow 3.10 or later, started with C(--enable-workspaces). With basic authentication, only an administrator may
+    create and delete workspaces, and MLflow creates the roles C(admin) and C(user) in each new one.
   - Every other module works in the workspace that its option O(workspace) names.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
@@ -28,31 +28,31 @@ options:
   state:
     description:
       - With V(present), the workspace exists as described.
-      - With V(absent), it does not. What becomes of the things in it, O(mode) says. The workspace V(default) cannot be deleted.
+      - With V(absent), it does not exist. O(mode) controls what happens to its contents. The workspace V(default) cannot be deleted.
     type: str
     choices: [present, absent]
     default: present
   description:
-    description: A text. If left out, the description stays as it is; an empty string clears it.
+    description: The workspace's description. If not given, it is left unchanged; an empty string clears it.
     type: str
   default_artifact_root:
     description:
-      - Where the artifacts of new experiments go, as a URI such as V(s3://bucket/prefix) or an absolute path.
-      - If left out, the root stays as it is. With an empty string, or in a new workspace, the server chooses.
+      - Where the artifacts of new experiments are stored, as a URI such as V(s3://bucket/prefix) or an absolute path.
+      - If not given, it is left unchanged; in a new workspace, or with an empty string, the server chooses.
     type: str
   mode:
     description:
-      - What to do with the things in a workspace that is deleted.
-      - With V(restrict), the module fails if there are any; a deleted experiment is one, until C(mlflow gc) removes it. Check mode foresees
-        this for experiments, models, prompts and webhooks, but not for what the AI gateway holds.
-      - With V(set_default), they move to the workspace V(default). The server refuses if something there has the same name; check mode
-        does not foresee that.
-      - With V(cascade), they are deleted for ever. This needs O(force).
+      - What to do with the contents of a workspace that is deleted.
+      - With V(restrict), the module fails if the workspace is not empty. A deleted experiment counts until C(mlflow gc) removes it. Check mode
+        detects experiments, models, prompts and webhooks, but not resources of the AI gateway.
+      - With V(set_default), they move to the workspace V(default). The server refuses this if there is something of the same name; check
+        mode does not detect that.
+      - With V(cascade), they are permanently deleted. This needs O(force).
     type: str
     choices: [restrict, set_default, cascade]
     default: restrict
   force:
-    description: Whether O(mode=cascade) is meant.
+    description: Confirms O(mode=cascade).
     type: bool
     default: false
 seealso:
@@ -60,7 +60,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Give a team a workspace
+- name: Create a workspace for a team
   mlops.mlflow.mlflow_workspace:
     tracking_uri: http://127.0.0.1:5000
     name: risk-team
@@ -73,7 +73,7 @@ EXAMPLES = r"""
     workspace: risk-team
     name: akko-banking-risk-model
 
-- name: Dissolve it, and keep what is in it
+- name: Delete it, and move its contents to the default workspace
   mlops.mlflow.mlflow_workspace:
     tracking_uri: http://127.0.0.1:5000
     name: risk-team
@@ -83,7 +83,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 workspace:
-  description: The workspace as it is now, or as it would be outside check mode. Empty where it does not exist.
+  description: The workspace as it is now, or, in check mode, as it would be. Empty if it does not exist.
   returned: success
   type: dict
   contains:
@@ -96,28 +96,24 @@ workspace:
       type: str
       sample: Credit and fraud models.
     default_artifact_root:
-      description: Where the artifacts of new experiments go, empty where the server chooses.
+      description: Where the artifacts of new experiments are stored, empty if the server chooses.
       type: str
       sample: s3://akko-warehouse/mlflow/risk-team
 actions:
-  description: What was done, or would be done outside check mode, a line each.
+  description: What was done, or in check mode would be done, one line per action.
   returned: success
   type: list
   elements: str
   sample: [update workspace risk-team description]
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.workspace import WORKSPACE
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import manage
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.workspace.adapter import WORKSPACE
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(**WORKSPACE.rules.OPTIONS), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.manage(module, WORKSPACE, _tracking.client(module.params))
+    manage(WORKSPACE)
 
 
 if __name__ == "__main__":

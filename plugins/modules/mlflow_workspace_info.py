@@ -12,15 +12,15 @@ short_description: Read the workspaces of an MLflow tracking server
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - Gives one workspace, or all that the user may see.
-  - Needs MLflow 3.10 or later, started with C(--enable-workspaces). M(mlops.mlflow.mlflow_server_info) tells whether it is.
+  - Returns one workspace, or all that the user may see.
+  - Requires MLflow 3.10 or later, started with C(--enable-workspaces). M(mlops.mlflow.mlflow_server_info) reports whether it is.
 extends_documentation_fragment:
   - mlops.mlflow.tracking
   - mlops.mlflow.attributes.info
   - mlops.mlflow.attributes.action_group
 options:
   name:
-    description: The one workspace to give. Where it does not exist, the list is empty.
+    description: Return only this workspace. If it does not exist, the list is empty.
     type: str
 seealso:
   - module: mlops.mlflow.mlflow_workspace
@@ -50,22 +50,18 @@ workspaces:
       type: str
       sample: Credit and fraud models.
     default_artifact_root:
-      description: Where the artifacts of new experiments go, empty where the server chooses.
+      description: Where the artifacts of new experiments are stored, empty if the server chooses.
       type: str
       sample: s3://akko-warehouse/mlflow/risk-team
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _module, _tracking
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.workspace import WORKSPACE
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.module import inform
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.workspace.adapter import WORKSPACE
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_tracking.argument_spec(name={"type": "str"}), supports_check_mode=True)
-    with _module.errors_as_failures(module):
-        _module.inform(module, WORKSPACE, _tracking.client(module.params))
+    inform(WORKSPACE)
 
 
 if __name__ == "__main__":

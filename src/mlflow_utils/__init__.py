@@ -1,4 +1,4 @@
-"""One consistent way to MLflow for training code, pipelines and inference services.
+"""One consistent interface to MLflow for training code, pipelines and inference services.
 
 Importing the package imports nothing else: each name below comes from its module on first use.
 """
@@ -8,8 +8,8 @@ TYPE_CHECKING = False  # type checkers take it for true; typing itself costs ten
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._aggregate import Aggregation
     from .client import Client, Health, Settings, SettingsError, connect, load_settings
+    from .inference.aggregate import Aggregation
     from .inference_tracker import InferenceTracker, deliver_spool
     from .tracker import Run, current_run, track
 

@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
+import threading
+from collections import Counter
 from collections.abc import Collection
 from importlib.util import find_spec
 from typing import Any, Final
@@ -15,8 +18,11 @@ FLAVOURS: Final = {
     "lightgbm": ("lightgbm",),
 }
 
-_on: set[str] = set()
+_log = logging.getLogger("mlflow_utils")
+#: For how many runs that are open each flavour is on. MLflow has one switch a process, and runs may be open in several threads.
+_open: Counter[str] = Counter()
 _hooked: set[str] = set()
+_guard = threading.RLock()
 
 
 def chosen(autolog: bool | Collection[str]) -> list[str]:
@@ -32,33 +38,42 @@ def chosen(autolog: bool | Collection[str]) -> list[str]:
     return names
 
 
-def enable(flavours: Collection[str]) -> list[str]:
-    """Turn autologging on, for a library that is not imported yet at its import; gives the flavours that were off."""
-    switched = [flavour for flavour in flavours if flavour not in _on]
-    for flavour in switched:
-        _on.add(flavour)
-        if any(library in sys.modules for library in FLAVOURS[flavour]):
-            _apply(flavour)
-        for library in FLAVOURS[flavour]:
-            _hook(flavour, library)
-    return switched
+def enable(flavours: Collection[str]) -> None:
+    """Turn autologging on for one run more, for a library that is not imported yet at its import."""
+    with _guard:
+        for flavour in flavours:
+            _open[flavour] += 1
+            if _open[flavour] == 1 and any(library in sys.modules for library in FLAVOURS[flavour]):
+                _apply(flavour)
+            for library in FLAVOURS[flavour]:
+                _hook(flavour, library)
 
 
 def disable(flavours: Collection[str]) -> None:
-    """Turn it off again."""
-    for flavour in flavours:
-        _on.discard(flavour)
-        if any(library in sys.modules for library in FLAVOURS[flavour]):
-            _flavour(flavour).autolog(disable=True, silent=True)
+    """Turn it off for one run, and with the last one altogether."""
+    with _guard:
+        for flavour in flavours:
+            _open[flavour] -= 1
+            if not _open[flavour] and any(library in sys.modules for library in FLAVOURS[flavour]):
+                _switch(flavour, disable=True)
 
 
 def _flavour(flavour: str) -> Any:
     return importlib.import_module(f"mlflow.{flavour}")
 
 
+def _switch(flavour: str, *, disable: bool) -> None:
+    """Turn one on or off. A library that MLflow cannot hook into takes no other's logging with it, and no import."""
+    try:
+        _flavour(flavour).autolog(disable=disable, silent=True)
+    except Exception as error:
+        _log.warning("the autologging of %s cannot be turned %s, and the program goes on: %s", flavour, "off" if disable else "on", error)
+
+
 def _apply(flavour: str) -> None:
-    if flavour in _on:
-        _flavour(flavour).autolog(silent=True)
+    with _guard:
+        if _open[flavour]:
+            _switch(flavour, disable=False)
 
 
 def _hook(flavour: str, library: str) -> None:

@@ -120,7 +120,7 @@ def promote_model(
 
 
 def finish_run(run_id: str, status: str = "FINISHED") -> None:
-    """End a run.
+    """End a run, in a pipeline where every task runs; finish_workflow in an exit handler ends it in any case.
 
     Args:
         run_id: The run.

@@ -159,6 +159,25 @@ def manifest(
     }
 
 
+def serving_advice(model: Mapping[str, Any]) -> list[str]:
+    """What keeps KServe's runtime for MLflow from serving a model, a sentence each with the remedy. ``model`` is what its file MLmodel holds.
+
+    MLServer 1.7.1, the runtime's server, has MLflow 2.19, which does not know skops, the format in which MLflow 3.17 writes scikit-learn models.
+
+    >>> serving_advice({"flavors": {"sklearn": {"serialization_format": "cloudpickle"}}, "signature": {"inputs": "[]"}})
+    []
+    """
+    found = []
+    if model.get("flavors", {}).get("sklearn", {}).get("serialization_format") == "skops":
+        found.append(
+            "the model is in the skops format, which MLServer's own MLflow cannot read; "
+            'log it with serialization_format="cloudpickle", or set the runtime to one whose image has mlflow 3.17 and skops'
+        )
+    if not model.get("signature"):
+        found.append("the model has no signature, and MLServer answers a plain V2 request with 500; log it with signature= or input_example=")
+    return found
+
+
 def sdk_object(made: Mapping[str, Any]) -> Any:
     """A manifest of ``manifest`` as the KServe SDK's ``V1beta1InferenceService``, which ``KServeClient.create`` takes. Needs the extra ``kserve``."""
     from kserve import (  # noqa: PLC0415 - of the extra

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ._lookup import NotFound, or_none, paged
+from ._reading import NotFound, or_none, paged
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run

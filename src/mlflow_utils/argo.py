@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from . import _step_options
+
 try:
     from hera.workflows import Artifact, Container, EmptyDirVolume, Env, Parameter, SecretEnvFrom, WorkflowTemplate
     from hera.workflows.models import Capabilities, PodSecurityContext, SeccompProfile, SecurityContext, ValueFrom
@@ -28,26 +30,11 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The parameters of each step, with the default of those that may be left out.
+#: The parameters of each step, with the default of those that may be left out. A model comes as an artifact.
 STEPS: Final[Mapping[str, Mapping[str, str | None]]] = {
-    "create-run": {"experiment": None, "run-name": "", "tags": "{}", "workflow-id": ""},
-    "log-parameters": {"run-id": None, "parameters": None},
-    "log-metrics": {"run-id": None, "metrics": None, "step": "0"},
-    "log-model": {"run-id": None, "name": "model"},
-    "register-model": {"model-uri": None, "registered-model": None, "tags": "{}"},
-    "promote-model": {
-        "registered-model": None,
-        "version": None,
-        "metric": None,
-        "alias": "champion",
-        "direction": "max",
-        "min-improvement": "0",
-        "threshold": "",
-    },
-    "finish-run": {"run-id": None, "status": "FINISHED"},
-    "finish-workflow": {"experiment": None, "workflow-id": None, "status": None},
+    name: {option: one.default for option, one in step.options.items() if one.kind != "folder"} for name, step in _step_options.STEPS.items()
 }
-WITHOUT_RESULT: Final = frozenset({"log-parameters", "log-metrics", "finish-run"})
+WITHOUT_RESULT: Final = frozenset(name for name, step in _step_options.STEPS.items() if not step.has_result)
 MODEL_PATH: Final = "/mnt/model"
 RESULT_PATH: Final = "/tmp/mlflow-utils/result"
 USER: Final = 65532

@@ -305,8 +305,14 @@ class _Authorization:
 
 
 def session(settings: Settings) -> requests.Session:
-    """An HTTP session with the credentials, CA and client certificate of ``settings``, which tries once and keeps connections alive."""
+    """An HTTP session with the credentials, CA and client certificate of ``settings``, which tries once and keeps connections alive.
+
+    Without credentials, those of ``mlflow-utils login`` are sent, if there are any.
+    """
     import requests  # noqa: PLC0415 - not needed to read settings
+
+    from .login.logins import file  # noqa: PLC0415
+    from .login.provider import bearer  # noqa: PLC0415
 
     http = requests.Session()
     # As a function, which ~/.netrc does not replace.
@@ -315,6 +321,9 @@ def session(settings: Settings) -> requests.Session:
         http.auth = _Authorization(f"Basic {base64.b64encode(pair.encode()).decode()}")
     elif settings.token is not None:
         http.auth = _Authorization(f"Bearer {settings.token.get_secret_value()}")
+    elif file().exists():
+        # Asked at each request, since it is renewed.
+        http.auth = lambda request: _Authorization(f"Bearer {token}")(request) if (token := bearer(settings.tracking_uri)) else request
     if settings.ca_path is not None:
         # By request: what is set for the session gives way to REQUESTS_CA_BUNDLE.
         http.request = functools.partial(http.request, verify=str(settings.ca_path))  # type: ignore[method-assign]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _report, _selection
-from ._lookup import NotFound
+from ._reading import NotFound
 from ._runs import all_experiments, find_experiments, iter_runs, row
 from ._selection import Direction, checked_direction, present
 

@@ -1,8 +1,10 @@
 """The steps of a training workflow as components of Kubeflow Pipelines (kfp 2).
 
 ``create_run``, ``log_parameters``, ``log_metrics``, ``log_model``, ``register_model``, ``promote_model``, ``finish_run`` and, for
-``dsl.ExitHandler``, ``finish_workflow`` are components that install this package, in its own version, into a plain Python image. `components`
-makes them for an image that has it already:
+``dsl.ExitHandler``, ``finish_workflow`` are components that install this package, in its own version, into a plain Python image. Where a pod cannot
+have it from PyPI, these variables of the environment in which a pipeline is compiled say from where: ``MLFLOW_UTILS_PACKAGE`` (a requirement, such as
+the URL of a wheel), ``MLFLOW_UTILS_INDEX_URL`` and ``MLFLOW_UTILS_IMAGE`` (an image that has the package and kfp, where no package is named).
+`components` says it in the program:
 
 >>> steps = components(base_image="registry.example.org/python-train:1", packages=())    # doctest: +SKIP
 
@@ -11,9 +13,13 @@ does is written in `mlflow_utils.steps`.
 
 Kubeflow skips a task whose inputs it has seen before. Give ``create_run`` the ``workflow_id`` ``dsl.PIPELINE_JOB_ID_PLACEHOLDER``, which differs
 in each execution, so that each has a run of its own, and all that depends on its id runs too.
+
+A task whose condition is false does not run, nor does one that depends on it: end the run by ``finish_workflow`` in a ``dsl.ExitHandler``, which
+Kubeflow calls in any case, and not by ``finish_run`` behind a ``dsl.If``, which would leave it RUNNING.
 """
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -27,9 +33,13 @@ try:
 except ImportError as error:
     raise ImportError("mlflow_utils.kfp_components needs kfp; install it with: pip install 'mlflow-utils[kfp]'") from error
 
-#: What a component installs in its pod where nothing else is said.
-PACKAGES: Final = (f"mlflow-utils=={__version__}",)
-BASE_IMAGE: Final = "python:3.12-slim"
+_IMAGE = os.environ.get("MLFLOW_UTILS_IMAGE", "")
+_PACKAGE = os.environ.get("MLFLOW_UTILS_PACKAGE", "")
+_INDEX_URL = os.environ.get("MLFLOW_UTILS_INDEX_URL", "")
+#: What a component installs in its pod where nothing else is said, from where, and into which image.
+PACKAGES: Final = (_PACKAGE,) if _PACKAGE else () if _IMAGE else (f"mlflow-utils=={__version__}",)
+INDEX_URLS: Final = (_INDEX_URL,) if _INDEX_URL else ()
+BASE_IMAGE: Final = _IMAGE or "python:3.12-slim"
 #: The variables that `use_mlflow` takes from the Secret where it is not told which.
 CREDENTIALS: Final = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
@@ -48,7 +58,7 @@ class Components:
     finish_workflow: Callable[..., Any]
 
 
-def components(base_image: str = BASE_IMAGE, packages: Sequence[str] = PACKAGES, index_urls: Sequence[str] = ()) -> Components:
+def components(base_image: str = BASE_IMAGE, packages: Sequence[str] = PACKAGES, index_urls: Sequence[str] = INDEX_URLS) -> Components:
     """The components for an image.
 
     ``packages`` are requirements that each pod installs with pip before it starts, from ``index_urls`` (PyPI where there are none), and kfp with

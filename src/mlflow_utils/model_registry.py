@@ -7,57 +7,32 @@
 
 A *reference* names a version: its number (``7`` or ``"7"``), ``"@alias"``, a stage (``"Production"``: the newest version in it), or ``"latest"``.
 
-What MLflow's API does not give: it has no compare-and-set, so of two clients that promote at the same moment the later one wins, and the history may
-miss one step. Each promotion reads the place back afterwards and raises ``Conflict`` where another client has been there in between.
+Of two clients that promote at the same moment the later one wins, or ``Conflict`` is raised; a promotion by a metric keeps the better one. How, and
+what is left open, is told in ``_promotion``.
 """
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from . import _history, _kserve
+from ._alias_or_stage import CHAMPION, place_of
 from ._kserve import KServeMetadata, sdk_object
-from ._lookup import NotFound, found, or_none, paged
-from ._place import CHAMPION, STAGES, Place, place_of, stage_of
-from ._selection import Direction, MetricCheck, check_improvement, checked_direction, present
+from ._promotion import Conflict, Places, Promotion
+from ._reading import NotFound, found
+from ._selection import Direction, MetricCheck, check_improvement, checked_direction
+from ._versions import RegistryError, checked, model_id_of
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-
-    from .client import Client
+    from mlflow.entities.model_registry import ModelVersion
 
 __all__ = ["Conflict", "KServeMetadata", "MetricCheck", "ModelRegistry", "NotFound", "Promotion", "RegistryError", "Rollback", "sdk_object"]
-
-PAGE = 1000  # the most that registered-models/search gives at once
-Made = TypeVar("Made")
-
-
-class RegistryError(Exception):
-    """The registry cannot do what was asked. The message is one sentence that names the argument, the value and the remedy."""
-
-
-class Conflict(RegistryError):
-    """Another client changed the same alias or stage at the same moment."""
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """What ``promote`` did: ``place`` is ``alias champion`` or ``stage Production``, ``previous`` the version that held it before, if any.
-
-    ``promoted`` is False where the version was not good enough, or held the place already. ``check`` is the comparison, None without a metric.
-    """
-
-    name: str
-    version: str
-    place: str
-    previous: str | None
-    promoted: bool
-    reason: str
-    check: MetricCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -70,90 +45,12 @@ class Rollback:
     replaced: str | None
 
 
-class ModelRegistry:
+class ModelRegistry(Places):
     """The registry of one MLflow server.
 
     Errors of the server and of the way to it come as ``mlflow.exceptions.MlflowException``; what the methods find wrong themselves as
     ``RegistryError``, and what is not there as ``NotFound``.
     """
-
-    def __init__(self, client: Client) -> None:
-        self._mlflow = client.mlflow
-
-    # Reading
-
-    def models(self) -> list[RegisteredModel]:
-        """Every registered model, by name, prompts left out."""
-
-        def page(token: str | None) -> Any:
-            return self._mlflow.search_registered_models(max_results=PAGE, order_by=["name ASC"], page_token=token)
-
-        return list(paged(page))
-
-    def model(self, name: str) -> RegisteredModel:
-        """The registered model; raises NotFound."""
-        return found(lambda: self._mlflow.get_registered_model(name), f"there is no registered model {name!r}; register a version of it first")
-
-    def versions(self, name: str) -> list[ModelVersion]:
-        """The versions of a model, newest first; raises NotFound where there is no such model."""
-        self.model(name)
-        # MLflow's search has no way to write a quote, so a name that has one is searched with a wildcard in its place.
-        condition = f"name = '{name}'" if "'" not in name else "name LIKE '" + re.sub(r"['\\]", "_", name) + "'"
-
-        def page(token: str | None) -> Any:
-            return self._mlflow.search_model_versions(condition, max_results=PAGE, order_by=["version_number DESC"], page_token=token)
-
-        return [version for version in paged(page) if version.name == name]
-
-    def version(self, name: str, reference: str | int) -> ModelVersion:
-        """The version that ``reference`` names; raises NotFound, and RegistryError where it is no reference."""
-        text = str(reference)
-        if text.isascii() and text.isdigit():
-            return found(lambda: self._mlflow.get_model_version(name, text), f"the model {name!r} has no version {text}")
-        if text.startswith("@"):
-            held = self.model(name).aliases.get(text[1:])
-            if held is None:
-                raise NotFound(f"no version of the model {name!r} has the alias {text[1:]!r}; promote one to it first")
-            return self.version(name, held)
-        if text == "latest":
-            return self._newest(name, lambda version: True, f"the model {name!r} has no version")
-        if text.capitalize() not in STAGES:
-            raise RegistryError(f"{text!r} names no version; write a number, '@alias', 'latest' or a stage ({', '.join(STAGES)})")
-        stage = stage_of(text)
-        return self._newest(name, lambda version: bool(version.current_stage == stage), f"no version of the model {name!r} is in the stage {stage}")
-
-    def _newest(self, name: str, wanted: Callable[[ModelVersion], bool], missing: str) -> ModelVersion:
-        for version in self.versions(name):
-            if wanted(version):
-                return version
-        raise NotFound(missing)
-
-    def metric(self, version: ModelVersion, metric: str) -> float | None:
-        """The latest value of ``metric`` for a version, None where there is none or it is NaN.
-
-        The logged model's own value counts before the run's, which another model of the same run may have set last. MLflow 3.17 gives a logged
-        model's NaN as 0.0 (seen on 3.17.2), so a 0.0 is looked up in the run's history, which keeps NaN.
-        """
-        model_id = _model_id(version.source)
-        own = self._logged_metric(model_id, metric) if model_id else None
-        if own is not None:
-            return own.value if own.value != 0.0 or not self._was_nan(own) else None
-        run = self._run_of(version)
-        value = run.data.metrics.get(metric) if run else None
-        return value if present(value) else None
-
-    def _logged_metric(self, model_id: str, metric: str) -> Any:
-        logged = or_none(lambda: self._mlflow.get_logged_model(model_id))
-        values = [entry for entry in (logged.metrics or [] if logged else []) if entry.key == metric]
-        return max(values, key=lambda entry: (entry.step, entry.timestamp), default=None)
-
-    def _was_nan(self, entry: Any) -> bool:
-        history = or_none(lambda: self._mlflow.get_metric_history(entry.run_id, entry.key)) or []
-        return any(not present(past.value) and (past.step, past.timestamp) == (entry.step, entry.timestamp) for past in history)
-
-    def _run_of(self, version: ModelVersion) -> Run | None:
-        run_id = version.run_id
-        return or_none(lambda: self._mlflow.get_run(run_id)) if run_id else None
 
     # Registering
 
@@ -195,14 +92,14 @@ class ModelRegistry:
         run_uri = re.fullmatch(r"runs:/+([^/]+)/(.+?)/*", model_uri)
         if run_uri:
             return self._source_of_run(run_uri[1], run_uri[2])
-        model_id = _model_id(model_uri)
+        model_id = model_id_of(model_uri)
         if model_id:
             logged = found(lambda: self._mlflow.get_logged_model(model_id), f"model_uri is {model_uri!r}, and there is no such logged model")
             return model_uri, logged.source_run_id, model_id
         registered = re.fullmatch(r"models:/+([^/@]+)(?:/([^/@]+)|(@[^/]+))", model_uri)
         if registered:
             original = self.version(registered[1], registered[2] or registered[3])
-            return str(original.source), original.run_id or None, _model_id(original.source)
+            return str(original.source), original.run_id or None, model_id_of(original.source)
         if model_uri.startswith(("runs:", "models:")):
             raise RegistryError(f"model_uri is {model_uri!r}; write runs:/<run id>/<model>, models:/<model id> or models:/<name>/<version>")
         return model_uri, None, None
@@ -240,22 +137,21 @@ class ModelRegistry:
 
         Raises NotFound for a version that is not there, Conflict where another client was quicker, RegistryError for a wrong argument.
         """
-        place = _checked(lambda: place_of(alias, stage))
-        _checked(lambda: checked_direction(direction))
+        place = checked(lambda: place_of(alias, stage))
+        checked(lambda: checked_direction(direction))
         if min_improvement < 0:
             raise RegistryError(f"min_improvement is {min_improvement}; it must be 0 or more, in the metric's unit")
         candidate = self.version(name, version)
+        if metric is not None:
+            return self._promote_if_better(
+                candidate, place, lambda candidate, holder: self._compare(candidate, holder, metric, direction, min_improvement)
+            )
         holder = self._holder(name, place)
         current = holder.version if holder else None
-        check = None
-        if metric is not None and current != candidate.version:
-            check = self._compare(candidate, holder, metric, direction, min_improvement)
-            if not check.passed:
-                return Promotion(name, candidate.version, str(place), current, False, check.reason, check)
         if current == candidate.version:
             return Promotion(name, candidate.version, str(place), current, False, f"version {current} holds {place} already")
         self._write(name, place, _history.promotion(self._past(name, place), current, candidate.version))
-        return Promotion(name, candidate.version, str(place), current, True, check.reason if check else "no metric was asked for", check)
+        return Promotion(name, candidate.version, str(place), current, True, "no metric was asked for")
 
     def compare(
         self,
@@ -269,8 +165,8 @@ class ModelRegistry:
         min_improvement: float = 0.0,
     ) -> MetricCheck:
         """What ``promote`` with the same arguments would base its decision on; nothing is written. Raises as ``promote``."""
-        place = _checked(lambda: place_of(alias, stage))
-        _checked(lambda: checked_direction(direction))
+        place = checked(lambda: place_of(alias, stage))
+        checked(lambda: checked_direction(direction))
         return self._compare(self.version(name, version), self._holder(name, place), metric, direction, min_improvement)
 
     def _compare(
@@ -287,7 +183,7 @@ class ModelRegistry:
         Versions that have been deleted since are passed over. Only what ``promote`` of this package did is known. Raises NotFound where no earlier
         version is known, Conflict where another client was quicker.
         """
-        place = _checked(lambda: place_of(alias, stage))
+        place = checked(lambda: place_of(alias, stage))
         holder = self._holder(name, place)
         current = holder.version if holder else None
         existing = {version.version for version in self.versions(name)}
@@ -300,37 +196,9 @@ class ModelRegistry:
 
     def history(self, name: str, *, alias: str | None = None, stage: str | None = None) -> list[str]:
         """The versions that held the alias or the stage before the one that does now, oldest first."""
-        place = _checked(lambda: place_of(alias, stage))
+        place = checked(lambda: place_of(alias, stage))
         holder = self._holder(name, place)
         return _history.trimmed(self._past(name, place), holder.version if holder else None)
-
-    def _past(self, name: str, place: Place) -> list[str]:
-        return _history.parse(self.model(name).tags.get(place.history_tag))
-
-    def _holder(self, name: str, place: Place) -> ModelVersion | None:
-        if place.kind == "alias":
-            held = self.model(name).aliases.get(place.name)
-            return self.version(name, held) if held is not None else None
-        return next((version for version in self.versions(name) if version.current_stage == place.name), None)
-
-    def _write(self, name: str, place: Place, writes: Iterable[_history.Write]) -> None:
-        for write in writes:
-            if write.holder is not None:
-                self._give(name, place, write.holder)
-            else:
-                self._mlflow.set_registered_model_tag(name, place.history_tag, _history.render(write.history))
-
-    def _give(self, name: str, place: Place, version: str) -> None:
-        if place.kind == "alias":
-            self._mlflow.set_registered_model_alias(name, place.name, version)
-        else:
-            with warnings.catch_warnings():  # who asks for a stage knows that aliases are newer
-                warnings.simplefilter("ignore", FutureWarning)
-                self._mlflow.transition_model_version_stage(name, version, place.name, archive_existing_versions=place.is_active_stage)
-        holder = self._holder(name, place)
-        if holder is None or holder.version != version:
-            now = f"version {holder.version} has it" if holder else "no version has it"
-            raise Conflict(f"version {version} of the model {name!r} got the {place}, and another client changed that at once: {now}; try again")
 
     # KServe
 
@@ -348,7 +216,28 @@ class ModelRegistry:
     def kserve(self, name: str, version: str | int) -> KServeMetadata:
         """The metadata that the version carries, with defaults for the rest. Raises NotFound; RegistryError where a tag cannot be right."""
         tags = self.version(name, version).tags
-        return _checked(lambda: KServeMetadata.from_tags(tags))
+        return checked(lambda: KServeMetadata.from_tags(tags))
+
+    def serving_advice(self, name: str, version: str | int = f"@{CHAMPION}") -> list[str]:
+        """What keeps KServe from serving a version with its runtime for MLflow, a sentence each with the remedy; reads the model's file MLmodel.
+
+        Nothing where another model format or a runtime of one's own is set. Raises NotFound.
+        """
+        import mlflow  # noqa: PLC0415 - costs two seconds
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
+
+        target = self.version(name, version)
+        metadata = self.kserve(name, target.version)
+        if metadata.model_format != "mlflow" or metadata.runtime is not None:
+            return []
+        uri = self._mlflow.get_model_version_download_uri(name, target.version)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                file = mlflow.artifacts.download_artifacts(f"{uri}/MLmodel", dst_path=folder, tracking_uri=self._mlflow.tracking_uri)
+                return _kserve.serving_advice(yaml.safe_load(_text_of(file)))
+        except (MlflowException, OSError, ImportError, ValueError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())[:200]
+            return [f"the file MLmodel of version {target.version} at {uri} cannot be read, so whether KServe can serve it is not known: {reason}"]
 
     def inference_service(
         self,
@@ -371,7 +260,7 @@ class ModelRegistry:
         metadata = self.kserve(name, target.version)
         uri = metadata.storage_uri or self._mlflow.get_model_version_download_uri(name, target.version)
         origin = {"mlflow-utils/model": name, "mlflow-utils/version": str(target.version), "mlflow-utils/run-id": target.run_id or None}
-        return _checked(
+        return checked(
             lambda: _kserve.manifest(
                 metadata,
                 storage_uri=_kserve.behind_proxy(uri, artifact_root),
@@ -383,15 +272,5 @@ class ModelRegistry:
         )
 
 
-def _model_id(uri: str | None) -> str | None:
-    """The id in ``models:/m-…``, None for any other URI."""
-    match = re.fullmatch(r"models:/+(m-[^/@]+)", uri or "")
-    return match[1] if match else None
-
-
-def _checked(make: Callable[[], Made]) -> Made:
-    """What ``make`` gives; a ValueError of the pure code becomes a RegistryError."""
-    try:
-        return make()
-    except ValueError as error:
-        raise RegistryError(str(error)) from error
+def _text_of(file: str) -> str:
+    return Path(file).read_text(encoding="utf-8")

@@ -6,8 +6,9 @@ MLflow writes scikit-learn models in the skops format, which holds no code, and 
 are scikit-learn's, NumPy's and SciPy's own may be named to MLflow (``skops_trusted_types``), which records them with the model. Types of anyone
 else are left to MLflow, which refuses them as before.
 
-Where ``MLFLOW_UTILS_TRUST_SKLEARN`` is true in the environment of a process, each scikit-learn model saved there is handled so, without a change
-to the program: MLflow loads this module by the entry point ``mlflow.run_context_provider`` of this package whenever it is imported.
+Where ``MLFLOW_UTILS_TRUST_SKLEARN`` is true in the environment of a process, each scikit-learn model that is saved there in the skops format is
+handled so, without a change to the program: MLflow loads this module by the entry point ``mlflow.run_context_provider`` of this package whenever
+it is imported. It does not concern models that autologging logs: for those MLflow itself asks for the cloudpickle format.
 """
 from __future__ import annotations
 
@@ -33,9 +34,10 @@ def trusted_types(model: object) -> list[str]:
 
 
 def trust_sklearn(flavor: ModuleType) -> None:
-    """Let ``flavor.save_model``, by which ``log_model`` and autologging save too, trust ``trusted_types`` where the caller names none.
+    """Let ``flavor.save_model``, by which ``log_model`` saves too, trust ``trusted_types`` where the caller names none.
 
-    ``flavor`` is the module ``mlflow.sklearn``. A second call changes nothing.
+    MLflow's autologging asks for the cloudpickle format by itself, and is as it was. ``flavor`` is the module ``mlflow.sklearn``. A second call
+    changes nothing.
     """
     save = flavor.save_model
     if hasattr(save, "trusts_sklearn"):

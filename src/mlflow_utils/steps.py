@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from ._context import context_tags
-from ._lookup import NotFound
+from ._halves import send_all
+from ._origin_tags import context_tags
+from ._reading import NotFound
 from ._selection import checked_direction
+from ._step_options import STATUSES, STEPS
 from .client import SettingsError, connect
 from .model_registry import ModelRegistry, RegistryError
 
@@ -34,18 +36,11 @@ if TYPE_CHECKING:
 
 #: The tag of a run that names the workflow which made it.
 WORKFLOW_TAG: Final = "mlflow_utils.workflow_id"
+#: What MLflow answers to a request in which something is wrong.
+REFUSALS: Final = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
 #: MLflow's limits of one log-batch request.
 PARAMETERS_A_REQUEST: Final = 100
 METRICS_A_REQUEST: Final = 1000
-#: MLflow's status for those of MLflow, Argo (``workflow.status``) and Kubeflow (``PipelineTaskFinalStatus.state``), in lower case.
-STATUSES: Final[Mapping[str, str]] = {
-    "finished": "FINISHED",
-    "succeeded": "FINISHED",
-    "failed": "FAILED",
-    "error": "FAILED",
-    "killed": "KILLED",
-    "cancelled": "KILLED",
-}
 
 
 class StepError(ValueError):
@@ -81,6 +76,17 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise StepError(f"the metric {name!r} is {value!r}; a metric must be a number")
     return {name: float(value) for name, value in metrics.items()}
+
+
+def _log(kind: str, items: Sequence[Any], size: int, send: Callable[[Sequence[Any]], object]) -> None:
+    """Log ``items``, at most ``size`` in a request. Raises `StepError` for those that MLflow refuses, once the others are logged."""
+    refused: dict[str, Exception] = {}
+    for part in _chunks(items, size):
+        refused |= send_all(part, lambda item: item.key, send, lambda error: getattr(error, "error_code", "") in REFUSALS)
+    if refused:
+        name, reason = next(iter(refused.items()))
+        names = ", ".join(map(repr, refused))
+        raise StepError(f"MLflow refuses {kind} {names}, and has the others; correct what it says of {name!r}: {reason}")
 
 
 def _client() -> MlflowClient:
@@ -137,24 +143,27 @@ def create_run(experiment: str, run_name: str = "", tags: Mapping[str, Any] | No
 def log_parameters(run_id: str, parameters: Mapping[str, Any]) -> None:
     """Log parameters, in as few requests as MLflow's limit of a hundred each allows. Values are logged as text.
 
-    The same value again changes nothing; MLflow refuses another value of a parameter that is there.
+    The same value again changes nothing; MLflow refuses another value of a parameter that is there. Raises `StepError` for what MLflow refuses, once
+    the others are logged.
     """
     from mlflow.entities import Param  # noqa: PLC0415 - as above
 
     client = _client()
-    for chunk in _chunks([Param(str(key), str(value)) for key, value in parameters.items()], PARAMETERS_A_REQUEST):
-        client.log_batch(run_id, params=chunk)
+    pairs = [Param(str(key), str(value)) for key, value in parameters.items()]
+    _log("the parameters", pairs, PARAMETERS_A_REQUEST, lambda part: client.log_batch(run_id, params=part))
 
 
 def log_metrics(run_id: str, metrics: Mapping[str, Any], step: int = 0) -> None:
-    """Log metrics at ``step`` with the present time, in as few requests as MLflow's limit of a thousand each allows."""
+    """Log metrics at ``step`` with the present time, in as few requests as MLflow's limit of a thousand each allows.
+
+    Raises `StepError` for what MLflow refuses, once the others are logged.
+    """
     from mlflow.entities import Metric  # noqa: PLC0415 - as above
 
     now = int(time.time() * 1000)
     entries = [Metric(name, value, now, step) for name, value in numbers(metrics).items()]
     client = _client()
-    for chunk in _chunks(entries, METRICS_A_REQUEST):
-        client.log_batch(run_id, metrics=chunk)
+    _log("the metrics", entries, METRICS_A_REQUEST, lambda part: client.log_batch(run_id, metrics=part))
 
 
 def log_model(run_id: str, model: str, name: str = "model") -> str:
@@ -170,6 +179,9 @@ def log_model(run_id: str, model: str, name: str = "model") -> str:
         raise StepError(f"there is no file MLmodel in {model}; write the model with mlflow.<flavor>.save_model(model, path)")
     client = _client()
     run = client.get_run(run_id)
+    unsafe = [str(file.relative_to(model)) for file in sorted(Path(model).rglob("*")) if set("#?%") & set(file.name)]
+    if unsafe and str(run.info.artifact_uri).startswith("mlflow-artifacts:"):
+        raise StepError(f"MLflow's client cannot upload {unsafe[0]!r} through the server, for its '#', '?' or '%'; give the file another name")
     logged = client.create_logged_model(run.info.experiment_id, name=name, source_run_id=run_id, params=dict(run.data.params))
     try:
         client.log_model_artifacts(logged.model_id, model)
@@ -277,58 +289,30 @@ def _optional_number(text: str) -> float | None:
     return value
 
 
+_TYPES: Final[Mapping[str, Callable[[str], Any]]] = {
+    "text": str,
+    "folder": str,
+    "object": _mapping,
+    "integer": int,
+    "number": float,
+    "number or nothing": _optional_number,
+}
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line: one subcommand a step, one option an argument."""
     top = argparse.ArgumentParser(prog="python -m mlflow_utils.steps", description="Run one step of a training workflow.")
-    steps = top.add_subparsers(dest="step", required=True, metavar="STEP")
-
-    def step(name: str, what: str, *required: str) -> argparse.ArgumentParser:
-        added = steps.add_parser(name, help=what, description=what)
+    steps = top.add_subparsers(required=True, metavar="STEP")
+    for name, step in STEPS.items():
+        added = steps.add_parser(name, help=step.what, description=step.what)
+        added.set_defaults(function=name.replace("-", "_"))
         added.add_argument("--output", type=Path, help="write the result to this file too")
-        for option in required:
-            added.add_argument(f"--{option}", required=True)
-        return added
-
-    one = step("create-run", "Start a run; prints its id.", "experiment")
-    one.add_argument("--run-name", default="")
-    one.add_argument("--tags", type=_mapping, default={}, help="JSON object")
-    one.add_argument("--workflow-id", default="", help="identifies this execution of the workflow: the same one finds the same run again")
-    one = step("log-parameters", "Log parameters.", "run-id")
-    one.add_argument("--parameters", type=_mapping, required=True, help="JSON object")
-    one = step("log-metrics", "Log metrics.", "run-id")
-    one.add_argument("--metrics", type=_mapping, required=True, help="JSON object of numbers")
-    one.add_argument("--step", dest="at", type=int, default=0, help="the step of training that they were measured at")
-    one = step("log-model", "Log a model that mlflow.<flavor>.save_model wrote; prints its URI.", "run-id", "model")
-    one.add_argument("--name", default="model")
-    one = step("register-model", "Make a logged model a version of a registered model; prints the version.", "model-uri", "registered-model")
-    one.add_argument("--tags", type=_mapping, default={}, help="JSON object")
-    one = step("promote-model", "Give a version the alias if it is better; prints true or false.", "registered-model", "version", "metric")
-    one.add_argument("--alias", default="champion")
-    one.add_argument("--direction", choices=("max", "min"), default="max")
-    one.add_argument("--min-improvement", type=float, default=0.0)
-    one.add_argument("--threshold", type=_optional_number, default=None)
-    one = step("finish-run", "End a run.", "run-id")
-    one.add_argument("--status", default="FINISHED", help=", ".join(STATUSES))
-    step("finish-workflow", "End the runs of a workflow that still run; prints their ids.", "experiment", "workflow-id", "status")
+        for option, one in step.options.items():
+            # A default is text too, which argparse converts.
+            added.add_argument(
+                f"--{option}", type=_TYPES[one.kind], default=one.default, required=one.default is None, choices=one.choices, help=one.help
+            )
     return top
-
-
-def _run(given: dict[str, Any]) -> Any:
-    """The result of the step that the command line names."""
-    step = given.pop("step")
-    if "at" in given:
-        given["step"] = given.pop("at")
-    functions: dict[str, Callable[..., Any]] = {
-        "create-run": create_run,
-        "log-parameters": log_parameters,
-        "log-metrics": log_metrics,
-        "log-model": log_model,
-        "register-model": register_model,
-        "promote-model": promote_model,
-        "finish-run": finish_run,
-        "finish-workflow": finish_workflow,
-    }
-    return functions[step](**given)
 
 
 def as_text(result: Any) -> str:
@@ -345,11 +329,11 @@ def as_text(result: Any) -> str:
 def main(words: Sequence[str] | None = None) -> int:
     """Run one step; 0, or 1 with one sentence on standard error."""
     given = vars(parser().parse_args(words))
-    output = given.pop("output")
+    function, output = globals()[given.pop("function")], given.pop("output")
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - not for --help
 
     try:
-        text = as_text(_run(given))
+        text = as_text(function(**given))
     except (StepError, SettingsError, RegistryError, NotFound, MlflowException) as error:
         print(f"mlflow_utils.steps: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

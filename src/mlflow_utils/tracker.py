@@ -7,7 +7,9 @@
     def train() -> None: ...
 
 The user's error ends the run as FAILED, with its traceback as an artifact, and goes on. MLflow's own errors are logged as warnings and training
-goes on, unless ``strict`` is true: metrics wait in memory for the server to come back, anything else that it misses is gone.
+goes on, unless ``strict`` is true: metrics wait in memory for the server to come back, anything else that it misses is gone. What MLflow refuses, a
+metric's name for instance, takes nothing else with it: each name is warned of once, counted in `Run.refused`, and the method that was given it
+returns False, as it does where MLflow is not there.
 """
 from __future__ import annotations
 
@@ -15,34 +17,29 @@ import functools
 import inspect
 import logging
 import os
-import time
+import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar, Token
-from pathlib import Path
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from . import _autolog
-from ._context import COMMIT_TAG, context_tags, git_tags
-from ._params import flatten
+from ._origin_tags import COMMIT_TAG, context_tags, git_tags
+from ._tracked_run import Run
 from .client import Client, connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+
+__all__ = ["Run", "current_run", "track"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _log = logging.getLogger("mlflow_utils")
 #: The tag by which a run is found again after a restart.
 RESUME_TAG: Final = "mlflow_utils.resume"
-#: After a failure of MLflow nothing is sent for so many seconds, so that a server that is down does not slow each step of the training down.
-REST: Final = 60.0
-#: What one log-batch request may hold (mlflow/utils/validation.py).
-MAX_METRICS: Final = 1000
-MAX_PAIRS: Final = 100
-MAX_WAITING: Final = 100_000
 
 _current: ContextVar[Run | None] = ContextVar("mlflow_utils_run", default=None)
 
@@ -52,127 +49,13 @@ def current_run() -> Run | None:
     return _current.get()
 
 
-class Run:
-    """A run that `track` has opened. Its methods raise MLflow's errors only where the run is strict."""
+@dataclass(frozen=True)
+class _Opened:
+    """A run that `track` has opened, with what is to be put back at its end."""
 
-    def __init__(self, client: Client, *, strict: bool) -> None:
-        self.client = client
-        self.strict = strict
-        #: The run's id; None where MLflow was not there when it began, in which case every method does nothing.
-        self.id: str | None = None
-        #: Whether it goes on with a run that was there before.
-        self.resumed = False
-        self._waiting: list[Metric] = []
-        self._dropped = 0
-        self._rest_until = 0.0
-
-    @property
-    def mlflow(self) -> MlflowClient:
-        """MLflow's own client."""
-        return self.client.mlflow
-
-    def log_params(self, source: Any) -> None:
-        """Log the fields of a dataclass, a pydantic model or a mapping, nested ones with dots. Raises TypeError for anything else."""
-        from mlflow.entities import Param  # noqa: PLC0415 - costs two seconds
-
-        pairs = [Param(key, value) for key, value in flatten(source).items()]
-        for start in range(0, len(pairs), MAX_PAIRS):
-            self.attempt("log parameters", lambda id, part=pairs[start : start + MAX_PAIRS]: self.mlflow.log_batch(id, params=part))  # type: ignore[misc]
-
-    def set_tags(self, tags: Mapping[str, Any]) -> None:
-        """Set tags."""
-        from mlflow.entities import RunTag  # noqa: PLC0415 - costs two seconds
-
-        pairs = [RunTag(key, str(value)) for key, value in tags.items()]
-        for start in range(0, len(pairs), MAX_PAIRS):
-            self.attempt("set tags", lambda id, part=pairs[start : start + MAX_PAIRS]: self.mlflow.log_batch(id, tags=part))  # type: ignore[misc]
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log metrics at the current time. Where MLflow is not there they wait, at most `MAX_WAITING`, and are sent with the next ones."""
-        from mlflow.entities import Metric  # noqa: PLC0415 - costs two seconds
-
-        now = int(time.time() * 1000)
-        self._waiting += [Metric(key, float(value), now, step) for key, value in metrics.items()]
-        if len(self._waiting) > MAX_WAITING:
-            self._dropped += len(self._waiting) - MAX_WAITING
-            del self._waiting[:-MAX_WAITING]
-        self._send()
-
-    def log_metric(self, key: str, value: float, step: int = 0) -> None:
-        """Log one metric, as `log_metrics`."""
-        self.log_metrics({key: value}, step)
-
-    def log_artifact(self, path: Path | str, folder: str | None = None) -> None:
-        """Upload a file or a folder into ``folder`` of the run's artifacts."""
-        upload = self.mlflow.log_artifacts if Path(path).is_dir() else self.mlflow.log_artifact
-        self.attempt(f"upload {path}", lambda id: upload(id, str(path), folder))
-
-    def log_text(self, text: str, name: str) -> None:
-        """Store ``text`` as the artifact ``name``."""
-        self.attempt(f"upload {name}", lambda id: self.mlflow.log_text(id, text, name))
-
-    def log_dict(self, content: Any, name: str) -> None:
-        """Store ``content`` as the artifact ``name``, JSON or YAML by its suffix."""
-        self.attempt(f"upload {name}", lambda id: self.mlflow.log_dict(id, content, name))
-
-    def last(self, key: str) -> tuple[int, float] | None:
-        """The greatest step of a metric and its value, for a resumed run to go on from; None without one."""
-        found: list[tuple[int, float]] = []
-        self.attempt(f"read {key}", lambda id: found.extend((metric.step, metric.value) for metric in self.mlflow.get_metric_history(id, key)))
-        return max(found, default=None)
-
-    def attempt(self, what: str, call: Callable[[str], object], *, urgent: bool = False) -> bool:
-        """Call ``call`` with the run's id; True if it went well.
-
-        Where MLflow fails, a strict run raises; another warns, and skips what follows for `REST` seconds, except what is ``urgent``.
-        """
-        if self.id is None or (not urgent and time.monotonic() < self._rest_until):
-            return False
-        try:
-            call(self.id)
-        except Exception as error:
-            if self.strict:
-                raise
-            if _is_outage(error):
-                self._rest_until = time.monotonic() + REST
-            _log.warning("MLflow could not %s in run %s, and the program goes on: %s", what, self.id, error)
-            return False
-        self._rest_until = 0.0
-        return True
-
-    def finish(self, status: str) -> None:
-        """Send what waits and end the run. For `track`."""
-        self._send(urgent=True)
-        if self._waiting or self._dropped:
-            _log.warning("%d metrics of run %s did not reach MLflow", len(self._waiting) + self._dropped, self.id)
-        self.attempt("end the run", lambda id: _end(self.mlflow, id, status), urgent=True)
-
-    def _send(self, *, urgent: bool = False) -> None:
-        while self._waiting:
-            part = self._waiting[:MAX_METRICS]
-            if not self.attempt("log metrics", lambda id, part=part: self.mlflow.log_batch(id, metrics=part), urgent=urgent):  # type: ignore[misc]
-                if time.monotonic() >= self._rest_until and self.id is not None:
-                    del self._waiting[: len(part)]  # MLflow refuses them, and would again
-                    self._dropped += len(part)
-                return
-            del self._waiting[: len(part)]
-
-
-def _is_outage(error: Exception) -> bool:
-    """Whether MLflow is out of reach, rather than against this one request."""
-    code = getattr(error, "error_code", None)
-    return code is None or code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"}
-
-
-def _end(client: MlflowClient, run_id: str, status: str) -> None:
-    """End the run, as MLflow's active one if the program has left it so."""
-    import mlflow  # noqa: PLC0415 - costs two seconds
-
-    active = mlflow.active_run()
-    if active is not None and active.info.run_id == run_id:
-        mlflow.end_run(status)
-    else:
-        client.set_terminated(run_id, status)
+    run: Run
+    token: Token[Run | None]
+    flavours: Collection[str]
 
 
 class track:
@@ -221,13 +104,13 @@ class track:
         if resume is not None and "'" in resume and '"' in resume:
             raise ValueError(f"resume is {resume!r}; MLflow cannot search for a text with both kinds of quotes, so leave one out")
         self._flavours = _autolog.chosen(autolog)
-        self._switched: list[str] = []
-        self._run: Run | None = None
-        self._token: Token[Run | None] | None = None
-        self._outer: Run | None = None
+        self._here = threading.local()
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        """Decorate ``function``."""
+        """Decorate ``function``. Raises TypeError for a generator, whose work is done after the call, in the thread and run of whoever asks it."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            name = function.__qualname__
+            raise TypeError(f"@track is on {name}, a generator, whose work is not done when the call returns; put it on the function that uses it")
         options = {**self._options, "run_name": self._options["run_name"] or function.__name__}
         if inspect.iscoroutinefunction(function):
 
@@ -241,25 +124,36 @@ class track:
         @functools.wraps(function)
         def tracked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
             with track(**options):
-                return function(*args, **kwargs)
+                found = function(*args, **kwargs)
+                if inspect.isgenerator(found) or inspect.isasyncgen(found) or inspect.isawaitable(found):
+                    _log.warning("%s returns a %s, whose work is not in its run", function.__qualname__, type(found).__name__)
+                return found
 
         return tracked
 
+    def _opened(self) -> list[_Opened]:
+        """What this thread has opened, the innermost last."""
+        found: list[_Opened] = self._here.__dict__.setdefault("opened", [])
+        return found
+
     def __enter__(self) -> Run:
         options = self._options
-        self._outer = _current.get()
-        client = options["client"] or (self._outer.client if self._outer else connect())
+        outer = _current.get()
+        client = options["client"] or (outer.client if outer else connect())
         run = Run(client, strict=options["strict"])
+        tags: dict[str, str] = {}
         try:
-            self._start(run)
+            tags = self._start(run, outer)
         except Exception as error:
             if run.strict:
                 raise
             _log.warning("MLflow could not start a run, and the program goes on without one: %s", error)
-        self._run, self._token = run, _current.set(run)
+        flavours = self._flavours if run.id is not None else []
+        self._opened().append(_Opened(run, _current.set(run), flavours))
+        _autolog.enable(flavours)
         if run.id is not None:
-            self._switched = _autolog.enable(self._flavours)
             try:
+                run.set_tags(tags)
                 if options["params"] is not None:
                     run.log_params(options["params"])
             except BaseException as error:
@@ -268,12 +162,13 @@ class track:
         return run
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        run = self._run
-        assert run is not None, "the block was entered"
-        if self._token is not None:
-            _current.reset(self._token)
-            self._token = None
-        _autolog.disable(self._switched)
+        opened = self._opened().pop()
+        run = opened.run
+        try:
+            _current.reset(opened.token)
+        except ValueError:
+            _current.set(None)  # it was opened in another context, as in an asynchronous generator that is thrown away
+        _autolog.disable(opened.flavours)
         if run.id is None:
             return
         if error is None or (isinstance(error, SystemExit) and error.code in {None, 0}):
@@ -284,18 +179,21 @@ class track:
         run.attempt("upload traceback.txt", lambda id: run.mlflow.log_text(id, text, "traceback.txt"), urgent=True)
         run.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
 
-    def _start(self, run: Run) -> None:
-        """Open the run on the server and make it MLflow's active one. Raises MLflow's errors."""
+    def _start(self, run: Run, outer: Run | None) -> dict[str, str]:
+        """Open the run on the server and make it MLflow's active one; gives the tags that are still to be set. Raises MLflow's errors.
+
+        They are set afterwards, so that one that MLflow refuses does not cost the run.
+        """
         import mlflow  # noqa: PLC0415 - costs two seconds
 
         options = self._options
         if mlflow.get_tracking_uri() != run.client.settings.tracking_uri:
             connect(run.client.settings)  # the active run and autologging follow the process-wide state
-        experiment_id = self._experiment_id(run)
+        experiment_id = self._experiment_id(run, outer)
         key = options["resume"]
         known = _unfinished(run.mlflow, experiment_id, key) if key else None
         asked = _asked_for()
-        tags = {**context_tags(), **({RESUME_TAG: key} if key else {}), **{name: str(value) for name, value in (options["tags"] or {}).items()}}
+        tags = {**context_tags(), **{name: str(value) for name, value in (options["tags"] or {}).items()}}
         if COMMIT_TAG not in tags:
             tags.update(git_tags())
         active = mlflow.start_run(
@@ -303,16 +201,18 @@ class track:
             experiment_id=experiment_id,
             run_name=None if known else options["run_name"],
             nested=mlflow.active_run() is not None,
-            tags=tags,
+            tags={RESUME_TAG: key} if key else None,
             log_system_metrics=options["system_metrics"] or None,
         )
         run.id = active.info.run_id
+        run._artifact_uri = str(active.info.artifact_uri)
         run.resumed = known is not None or asked == run.id
+        return tags
 
-    def _experiment_id(self, run: Run) -> str:
+    def _experiment_id(self, run: Run, outer: Run | None) -> str:
         name = self._options["experiment"]
-        if name is None and self._outer is not None and self._outer.id is not None:
-            return str(run.mlflow.get_run(self._outer.id).info.experiment_id)
+        if name is None and outer is not None and outer.id is not None:
+            return str(run.mlflow.get_run(outer.id).info.experiment_id)
         name = name or run.client.settings.experiment
         found = run.mlflow.get_experiment_by_name(name)
         if found is None:

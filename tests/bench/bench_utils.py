@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "mlflow_utils"), str(ROOT / "tests" / "integration")]
 
-from serving import Server  # noqa: E402 - lies beside this folder
+from mlflow_server import Server  # noqa: E402 - lies beside this folder
 
 from mlflow_utils import InferenceTracker, Settings, load_settings  # noqa: E402
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import Stack
 from payloads import payload, run
-from servers import Flavour, Servers
+from tracking_servers import Flavour, Servers
 
 ROUNDS = 15
 NAMED = {"name": "bench"}

@@ -3,16 +3,18 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import ANSIBLE, COLLECTIONS, Stack
+from processes import cpu, servers
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,41 @@ class Run:
         """What a module said."""
         result: dict[str, Any] = json.loads(self.output)
         return result
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The median seconds of a module, and of its CPU and the servers' together."""
+
+    wall: float
+    cpu: float
+
+    def over(self, other: Cost) -> str:
+        """The ratios, and the seconds that they are made of."""
+        return (
+            f"{self.wall / other.wall:.2f} by the clock, {self.cpu / other.cpu:.2f} in CPU time  "
+            f"({self.wall:.2f} s and {other.wall:.2f} s, {self.cpu:.2f} s and {other.cpu:.2f} s)"
+        )
+
+
+def turns(stack: Stack, ways: Mapping[str, Callable[[], Run]], rounds: int, before: Callable[[], None] = lambda: None) -> dict[str, Cost]:
+    """What each of ``ways`` takes; they take turns, each after ``before``."""
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    serving = servers(stack)
+    for _round in range(rounds):
+        for name, way in ways.items():
+            before()
+            start = cpu(serving)
+            done = way()
+            runs[name].append((done.wall, done.cpu + cpu(serving) - start))
+    return {name: Cost(*map(statistics.median, zip(*found))) for name, found in runs.items()}
+
+
+def unchanged(done: Run) -> Run:
+    """The run, which must have found everything right."""
+    if done.result["changed"]:
+        sys.exit(f"bench: found something to change: {done.output[:500]}")
+    return done
 
 
 def payload(module: str, arguments: Mapping[str, Any], stack: Stack, folder: Path) -> Path:

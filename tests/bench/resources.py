@@ -2,18 +2,21 @@
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
 from harness import Stack
-from payloads import Run, payload, play, run, unused_payload
-from servers import Flavour, Servers
+from payloads import Run, payload, play, run, turns, unchanged, unused_payload
+from tracking_servers import Flavour, Servers
 
 MODULE = "mlops.mlflow.mlflow_resources"
 MANY = 1000
@@ -21,7 +24,8 @@ MANY = 1000
 CLIENT = 250
 LOOP = 50
 ROUNDS = 7
-GROWTH = (100, 1000, 10000)
+MOST = 10_000
+GROWTH = (100, 1000, MOST)
 SCRIPTS = Path(__file__).parent / "scripts"
 
 
@@ -50,6 +54,7 @@ def resources(stack: Stack) -> Iterator[tuple[str, str]]:
         payload(MODULE, aliases("bulk", MANY) | declaration("bulk", MANY), stack, Path(folder, "start"))
         yield from _already_right(stack, environment, Path(folder))
         yield from _growth(stack, environment, Path(folder))
+        yield from _control_node(stack, environment, Path(folder, "control"))
         everything: dict[str, Any] = {"registered_models": [], "prune": ["registered_models"], "prune_limit": 100}
         payload(MODULE, everything, stack, Path(folder, "end"))
 
@@ -63,7 +68,7 @@ def _from_nothing(stack: Stack, environment: dict[str, str], folder: Path) -> It
     again = _loop(stack) * MANY / LOOP
     yield f"{MANY} models from nothing, MlflowClient over it", f"{client / ours.wall:.1f}  ({client:.0f} s, {ours.wall:.0f} s)"
     yield f"{MANY} models from nothing, a loop over it", f"{loop / ours.wall:.0f}  ({loop:.0f} s, {ours.wall:.0f} s)"
-    right = _unchanged(run(stack.python, payload(MODULE, declaration("bulk", MANY), stack, folder / "again"), environment)).wall
+    right = unchanged(run(stack.python, payload(MODULE, declaration("bulk", MANY), stack, folder / "again"), environment)).wall
     yield f"{MANY} models already right, a loop over it", f"{again / right:.0f}  ({again:.0f} s, {right:.2f} s)"
 
 
@@ -87,24 +92,16 @@ def _loop(stack: Stack) -> float:
 
 
 def _already_right(stack: Stack, environment: dict[str, str], folder: Path) -> Iterator[tuple[str, str]]:
-    path = payload(MODULE, aliases("bulk", MANY), stack, folder / "right")
-    ours, listing = _turns(stack, environment, path)
-    yield f"{MANY} models already right, over listing them", f"{ours / listing:.2f}  ({ours:.2f} s, {listing:.2f} s)"
-
-
-def _turns(stack: Stack, environment: dict[str, str], path: Path) -> tuple[float, float]:
-    """The median seconds of a run that finds everything right, and of a listing; they take turns."""
-    ours, listing = [], []
-    for _round in range(ROUNDS):
-        ours.append(_unchanged(run(stack.python, path, environment)).wall)
-        listing.append(run(stack.python, SCRIPTS / "list_models.py", environment).wall)
-    return statistics.median(ours), statistics.median(listing)
-
-
-def _unchanged(done: Run) -> Run:
-    if done.result["changed"]:
-        sys.exit(f"bench: found something to change: {done.output[:500]}")
-    return done
+    right = payload(MODULE, aliases("bulk", MANY), stack, folder / "right")
+    empty = payload("empty", {}, stack, folder / "empty")
+    ways = {
+        "right": lambda: unchanged(run(stack.python, right, environment)),
+        "list": lambda: run(stack.python, SCRIPTS / "list_models.py", environment),
+        "empty": lambda: run(stack.python, empty, environment),
+    }
+    costs = turns(stack, ways, ROUNDS)
+    yield f"{MANY} models already right, over listing them", costs["right"].over(costs["list"])
+    yield "an empty module, over the same listing", costs["empty"].over(costs["list"])
 
 
 def _growth(stack: Stack, environment: dict[str, str], folder: Path) -> Iterator[tuple[str, str]]:
@@ -112,6 +109,43 @@ def _growth(stack: Stack, environment: dict[str, str], folder: Path) -> Iterator
     for count in GROWTH:
         wanted = {**declaration("grow", count, versions=False), "prune": ["registered_models"], "prune_limit": 100}
         path = payload(MODULE, wanted, stack, folder / str(count))
-        runs = [_unchanged(run(stack.python, path, environment)) for _round in range(3)]
-        took, memory = statistics.median(done.wall for done in runs), max(done.memory for done in runs)
-        yield f"{count} models already right", f"{took:.2f} s, {took / count * 1000:.2f} ms each, {memory:.0f} MiB at most"
+        memory: list[float] = []
+        ours = partial(_unchanged, stack, path, environment, memory)
+        costs = turns(stack, {"ours": ours, "list": lambda: run(stack.python, SCRIPTS / "list_models.py", environment)}, 3)
+        took = costs["ours"].wall
+        yield f"{count} models already right", f"{took:.2f} s, {took / count * 1000:.2f} ms each, {max(memory):.0f} MiB at most"
+        yield f"{count} models already right, over listing them", costs["ours"].over(costs["list"])
+
+
+def _unchanged(stack: Stack, path: Path, environment: dict[str, str], memory: list[float]) -> Run:
+    """A run of a payload that changes nothing, whose memory is noted."""
+    done = unchanged(run(stack.python, path, environment))
+    memory.append(done.memory)
+    return done
+
+
+def _control_node(stack: Stack, environment: dict[str, str], folder: Path) -> Iterator[tuple[str, str]]:
+    """The CPU time of Ansible without the module, by the number of entries in a file."""
+    folder.mkdir()
+    costs: dict[int, float] = {}
+    for count in (0, MOST):
+        wanted = declaration("grow", count, versions=False)
+        file = folder / f"{count}.yml"
+        file.write_text(yaml.safe_dump(wanted, sort_keys=False))
+        module = payload(MODULE, wanted, stack, folder / str(count))
+        found = []
+        for _round in range(3):
+            before = _children()
+            done = play([{MODULE: {"src": str(file)}}], stack.environment(), stack.python, folder)
+            if done.returncode or "changed=0" not in done.stdout:
+                sys.exit(f"bench: {done.stdout}{done.stderr}")
+            found.append(_children() - before - run(stack.python, module, environment).cpu)
+        costs[count] = statistics.median(found)
+    each = (costs[MOST] - costs[0]) / MOST * 1000
+    yield f"CPU of the control node for {MOST} entries in a file", f"{each:.2f} ms each  ({costs[MOST]:.2f} s, {costs[0]:.2f} s without an entry)"
+
+
+def _children() -> float:
+    """The seconds of CPU that children of this process have used, and theirs, that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

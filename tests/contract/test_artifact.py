@@ -15,6 +15,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+SPECS = {
+    path.parents[1].name: yaml.safe_load(path.read_text())["argument_specs"] for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml"))
+}
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 
 
@@ -72,8 +75,8 @@ def test_its_examples_use_options_that_exist(elsewhere: Elsewhere, module: str) 
     name = f"mlops.mlflow.{module}"
     entry = elsewhere.read("ansible-doc", "--json", name)[name]
     options = entry["doc"]["options"]
-    used = {option for task in yaml.safe_load(entry["examples"]) for option in task.get(name, {})}
-    assert used
+    used = {option for task in yaml.safe_load(entry["examples"]) for option in task.get(name) or {}}
+    assert used or not options
     assert used <= options.keys()
     group = entry["doc"]["attributes"].get("action_group", {}).get("membership")
     assert group == (["mlops.mlflow.mlflow"] if module.startswith("mlflow_") else None)
@@ -96,3 +99,31 @@ def test_its_playbook_is_found_by_name(elsewhere: Elsewhere) -> None:
     done = elsewhere.run("ansible-playbook", "--syntax-check", "-i", "localhost,", "mlops.mlflow.site")
     assert done.returncode == 0, done.stderr
     assert str(elsewhere.folder / "ansible_collections" / "mlops" / "mlflow" / "playbooks" / "site.yml") in done.stdout
+
+
+# The examples of roles, which their READMEs, ansible-doc and the documentation site show.
+
+
+def variables(value: Any) -> set[str]:
+    """The names in all ``vars`` of a playbook."""
+    if isinstance(value, list):
+        return {name for entry in value for name in variables(entry)}
+    if isinstance(value, dict):
+        return {name for entry in value.values() for name in variables(entry)} | set(value.get("vars", {}))
+    return set()
+
+
+@pytest.mark.parametrize("role", SPECS)
+def test_the_example_of_a_role_uses_variables_that_exist(role: str) -> None:
+    example = SPECS[role]["main"]["examples"]
+    documented = {name for entries in SPECS.values() for entry in entries.values() for name in entry.get("options") or {}}
+    used = variables(yaml.safe_load(example))
+    assert used <= documented
+    assert any(name.startswith(f"{role}_") for name in used) or f"mlops.mlflow.{role}" in example
+
+
+def test_the_examples_of_roles_are_playbooks(elsewhere: Elsewhere) -> None:
+    playbook = elsewhere.folder / "examples.yml"
+    playbook.write_text("".join(entries["main"]["examples"] for entries in SPECS.values()))
+    done = elsewhere.run("ansible-playbook", "--syntax-check", "-i", "localhost,", str(playbook))
+    assert done.returncode == 0, done.stderr

@@ -1,14 +1,17 @@
-"""The shape of the tree: what is declared in two places says the same in both, and what belongs together is there."""
+"""The structure of the repository: what is declared in two places agrees, and files that belong together exist."""
 from __future__ import annotations
 
 import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._role_variables import PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(
@@ -60,7 +63,7 @@ def role_problems(options: dict[str, Any], defaults: dict[str, Any]) -> list[str
     found = [f"{name} is not documented" for name in sorted(defaults.keys() - options.keys())]
     for name, option in options.items():
         if name not in defaults:
-            if not option.get("required") or "default" in option:
+            if "default" in option or not (option.get("required") or name in PUBLISHED):
                 found.append(f"{name} is neither required nor among the defaults")
         elif is_template(defaults[name]):
             if "default" in option:
@@ -95,7 +98,41 @@ def test_the_defaults_of_a_role_are_those_documented(role: Path) -> None:
 )
 def test_a_planted_difference_of_a_role_is_seen(options: dict[str, Any], defaults: dict[str, Any]) -> None:
     assert len(role_problems(options, defaults)) == 1
-    assert role_problems({"a": {"default": 1}, "b": {"required": True}, "c": {}}, {"a": 1, "c": "{{ a }}"}) == []
+    assert role_problems({"a": {"default": 1}, "b": {"required": True}, "c": {}, "kubernetes_runtime": {}}, {"a": 1, "c": "{{ a }}"}) == []
+
+
+def lost_escapes(text: str) -> list[int]:
+    """The lines of a YAML text where an escape for a line end or a tab stands in Jinja, and neither YAML nor Ansible resolves it."""
+    written = re.compile(r"""'[^']*\\[nrt][^']*'|"[^"]*\\[nrt][^"]*\"""")
+    return [
+        node.start_mark.line + 1
+        for node in scalars(yaml.compose(text, Loader=yaml.SafeLoader))
+        if node.style != '"' and any(written.search(expression) for expression in re.findall(r"\{[{%].*?[%}]\}", node.value, re.S))
+    ]
+
+
+def scalars(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+    """All scalars below a node of YAML."""
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif isinstance(node, yaml.CollectionNode):
+        for child in node.value:
+            for part in child if isinstance(child, tuple) else (child,):
+                yield from scalars(part)
+
+
+def test_no_line_end_is_lost_in_a_folded_scalar() -> None:
+    places = {"roles", "playbooks", "inventories", "molecule"}
+    paths = [path for path in FILES if path.suffix == ".yml" and path.relative_to(ROOT).parts[0] in places]
+    assert len(paths) > 50
+    assert {str(path.relative_to(ROOT)): lines for path in paths if (lines := lost_escapes(path.read_text()))} == {}
+
+
+@pytest.mark.parametrize("style", [">-\n  {}", "|\n  {}", "{}", "\n  - b: {}"])
+def test_a_planted_line_end_in_a_folded_scalar_is_seen(style: str) -> None:
+    expression = "x {{ ['a', 'b'] | join('\\n') }}"
+    assert lost_escapes("a: " + style.format(expression)) != []
+    assert lost_escapes(f'a: "{expression}"') == lost_escapes("a: >-\n  tr -d '\\n' {{ b }} | sed 's/\\n/x/'") == []
 
 
 # Modules
@@ -114,7 +151,8 @@ def test_the_fragment_names_the_group() -> None:
 def test_a_module_is_documented(path: Path) -> None:
     texts = constants(path)
     assert texts["DOCUMENTATION"]["module"] == path.stem
-    attributes = "mlops.mlflow.attributes" + (".info" if path.stem.endswith("_info") else "")
+    changes_nothing = path.stem.endswith("_info") or path.stem in ("check_role_variables", "print_lines")
+    attributes = "mlops.mlflow.attributes" + (".info" if changes_nothing else "")
     wanted = {attributes, "mlops.mlflow.attributes.action_group"} if path in GROUPED else {attributes}
     assert wanted <= set(texts["DOCUMENTATION"]["extends_documentation_fragment"])
     assert all("sample" in value or "contains" in value for value in texts["RETURN"].values())
@@ -170,7 +208,7 @@ def test_no_source_file_is_long() -> None:
 
 
 def machine_paths(text: str, places: set[str]) -> list[str]:
-    """The lines of ``text`` that name a place of one machine."""
+    """Return the lines of ``text`` with a path of one machine."""
     pattern = re.compile(rf"(?<![\w.~}}/-])({'|'.join(re.escape(place) for place in sorted(places))})(?![\w-])")
     return [line for line in text.splitlines() if pattern.search(line)]
 

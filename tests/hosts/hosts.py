@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import debian
@@ -23,6 +24,9 @@ from inventory import inventory
 from parts import parts
 from state import Host, Process, State
 
+#: What hosts need of this machine.
+PROGRAMS = ("systemd-nspawn", "ip", "iptables", "ssh")
+
 
 def up(count: int, prefix: str = "akko", airgap: bool = False, k3s: str | None = None, servers: int = 1) -> State:
     """Bring up that many hosts; with ``k3s``, serve that release of k3s (``standin``, or the path of a k3s) on the bridge.
@@ -33,7 +37,7 @@ def up(count: int, prefix: str = "akko", airgap: bool = False, k3s: str | None =
         raise HostsError("test hosts are up already: `hosts.py down` removes them")
     if os.geteuid() != 0:
         raise HostsError("test hosts need root")
-    debian.require("systemd-nspawn", "ip", "iptables", "ssh")
+    debian.require(*PROGRAMS)
     content = release.folder(k3s) if k3s else None
     image.tree()
 
@@ -54,6 +58,17 @@ def up(count: int, prefix: str = "akko", airgap: bool = False, k3s: str | None =
     for host in hosts:
         machine.wait(host)
     return here
+
+
+def make() -> None:
+    """Make all that is kept between runs, and install what hosts need of this machine, so that ``up`` and scenarios take seconds."""
+    debian.require(*PROGRAMS, "debootstrap", "gcc", "zstd")
+    # Debian's packages come while Go builds.
+    with ThreadPoolExecutor(2) as pool:
+        trees, programs = pool.submit(lambda: (image.tree(), images.folder())), pool.submit(parts.collected)
+        trees.result()
+        programs.result()
+    release.standin()
 
 
 def present() -> State:
@@ -139,6 +154,7 @@ def _arguments() -> argparse.ArgumentParser:
         "inventory": "print the Ansible inventory",
         "status": "print what is up",
         "down": "remove the hosts and all that came with them",
+        "make": "make all that is kept between runs: half an hour, once",
         "parts": "make the programs, and print their folder",
         "images": "make the images for scenarios, and print their folder",
         "release": "print the folder of the release of k3s that is served; where no hosts are up, make the stand-in's",
@@ -172,6 +188,7 @@ def _work(said: argparse.Namespace) -> None:
         "inventory": lambda: _print(inventory(present().hosts, present().servers)),
         "status": lambda: _print(status()),
         "down": down,
+        "make": make,
         "parts": lambda: _print(parts.collected()),
         "images": lambda: _print(images.folder()),
         "release": lambda: _print(here.release_folder if (here := state.load()) else release.standin()),

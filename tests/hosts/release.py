@@ -21,7 +21,7 @@ PORT = 8099
 PROGRAM = "k3s"
 ARCHIVE = "k3s-airgap-images-amd64.tar.zst"
 CHECKSUMS = "sha256sum-amd64.txt"
-PARTS = ("hyperkube", "kine", "flannel", "traefik-crds", "gateway-api-crds")
+PARTS = ("hyperkube", "kine", "flannel", "kube-router", "traefik-crds", "gateway-api-crds")
 STANDIN = Path(__file__).parent / "k3s"
 
 

@@ -1,41 +1,38 @@
 """Fixtures of the integration tests: a real embedded stack, and modules run against it."""
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
 
 import pytest
-from deployment import Deployment
+from deployment import Deployment, begin_run, end_run, servers_folder, shared_stack
 from harness import ModuleRunner, Stack
-from servers import DEPLOYED, MATRIX, Flavour, Server, Servers
+from tracking_servers import DEPLOYED, MATRIX, Flavour, Server, Servers, SharedServers, client_of
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
+
+#: The stack of the session, with basic authentication.
+DEPLOYMENT = Deployment("integration", 27000, {"mlflow_server_auth": "basic"})
+
+
+def pytest_configure() -> None:
+    """Share one stack among all processes of this run."""
+    begin_run()
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures, whose teardown uses the servers
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove it and the other servers, unless this is one of several processes."""
+    if not hasattr(session.config, "workerinput"):
+        end_run(DEPLOYMENT)
+        SharedServers(servers_folder()).end()
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """A stack with basic authentication, brought up by site.yml and removed at the end; one a process of tests.
-
-    With MLFLOW_TEST_KEEP=1 it stays, and the next run finds it there. MLFLOW_TEST_STACK names a JSON file with the fields
-    of ``Stack`` of servers to use instead.
-    """
-    description = os.environ.get("MLFLOW_TEST_STACK")
-    if description:
-        yield Stack(**json.loads(Path(description).read_text()))
-        return
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-    deployment = Deployment(f"integration-{worker}", 27000 + 20 * worker, {"mlflow_server_auth": "basic"})
-    keep = bool(os.environ.get("MLFLOW_TEST_KEEP"))
-    if not keep:
-        deployment.remove()
-    deployment.up()
-    yield deployment.stack()
-    if keep:
-        print(f"kept: {deployment.home}, {asdict(deployment.stack())}", file=sys.stderr)
-    else:
-        deployment.remove()
+def stack() -> Stack:
+    """A stack deployed by site.yml, shared by all test processes. ``shared_stack`` documents the variables that select another."""
+    return shared_stack(DEPLOYMENT)
 
 
 @pytest.fixture
@@ -44,15 +41,33 @@ def run(stack: Stack) -> ModuleRunner:
     return ModuleRunner(stack)
 
 
+@pytest.fixture
+def refused(run: ModuleRunner, request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Runs the file's module with and without check mode, which must fail with the same message, and returns it."""
+
+    def call(**args: Any) -> str:
+        message = run.fail(request.module.MODULE, **args)
+        assert run.fail(request.module.MODULE, check=True, **args) == message
+        return message
+
+    return call
+
+
+@pytest.fixture
+def server(stack: Stack) -> Iterator[RestClient]:
+    """A client with the administrator's credentials, for what a test needs besides the module."""
+    with closing(client_of(stack)) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
-    """Starts tracking servers of other kinds, each once a session, when a test first asks for it."""
-    with Servers() as servers:
-        yield servers
+def servers() -> Servers:
+    """Starts other kinds of tracking servers, each once for all test processes, when a test first needs it."""
+    return SharedServers(servers_folder())
 
 
 @pytest.fixture(scope="session", params=MATRIX, ids=str)
 def any_server(request: pytest.FixtureRequest, servers: Servers) -> Server:
-    """Each server of the matrix in turn: the first is the stack, whatever MLFLOW_TEST_STACK made of it."""
+    """Each server of the matrix in turn; the first is the stack, possibly selected by MLFLOW_TEST_STACK."""
     flavour: Flavour = request.param
     return Server(flavour, request.getfixturevalue("stack")) if flavour == DEPLOYED else servers(flavour)

@@ -1,17 +1,23 @@
 """Run a module as its user does, and watch what it does to the server."""
 from __future__ import annotations
 
+import atexit
+import contextlib
 import http.client
 import json
 import os
 import select
+import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,7 +25,71 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTIONS = ROOT / os.environ.get("MLFLOW_TEST_COLLECTIONS", "build/collections")
+PLUGINS = COLLECTIONS / "ansible_collections/mlops/mlflow/plugins"
 ANSIBLE = ROOT / ".venv" / "bin" / "ansible"
+
+
+@cache
+def module_utils() -> str:
+    """A folder with what a module finds of Ansible on a host: ``module_utils`` alone."""
+    import ansible  # noqa: PLC0415 - the tests of mlflow-utils have none
+
+    folder = Path(tempfile.mkdtemp(prefix="mlflow-module-utils-"))
+    atexit.register(shutil.rmtree, folder)
+    (folder / "ansible").mkdir()
+    (folder / "ansible/__init__.py").touch()
+    (folder / "ansible/module_utils").symlink_to(Path(ansible.__file__).parent / "module_utils")
+    return str(folder)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a module's process came to."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class ModuleHost:
+    """``module_host.py`` under an interpreter, which finds the collection, ``module_utils``, and before them what is in ``libraries``."""
+
+    def __init__(self, interpreter: str, libraries: str | None = None) -> None:
+        path = os.pathsep.join(filter(None, [libraries, str(COLLECTIONS), module_utils()]))
+        self._folder = tempfile.mkdtemp(prefix="mlflow-module-host-")
+        self._address = f"{self._folder}/socket"
+        self._process = subprocess.Popen(
+            [interpreter, str(Path(__file__).with_name("module_host.py")), self._address],
+            env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+            stdin=subprocess.PIPE,
+        )
+        while not os.path.exists(self._address):
+            assert self._process.poll() is None, "the host of modules has ended"
+            time.sleep(0.01)
+
+    def run(self, request: Mapping[str, Any]) -> Done:
+        """Run a module from the project's root. Raises TimeoutError after three minutes."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(180)
+            connection.connect(self._address)
+            connection.sendall(json.dumps({**request, "folder": str(ROOT)}).encode())
+            connection.shutdown(socket.SHUT_WR)
+            with connection.makefile("rb") as reader:
+                return Done(**json.load(reader))
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+        shutil.rmtree(self._folder)
+
+
+@cache
+def _module_host(interpreter: str) -> ModuleHost:
+    host = ModuleHost(interpreter)
+    atexit.register(host.close)
+    return host
 
 
 @dataclass(frozen=True)
@@ -59,38 +129,79 @@ class Stack:
         return {**tracking, **(s3 if self.s3_endpoint else {}), **(postgresql if self.pg_host else {})}
 
 
+@dataclass(frozen=True)
+class Task:
+    """One run of a module: its arguments, whether in check mode, and what it finds in its environment beside the stack's variables."""
+
+    module: str
+    args: Mapping[str, Any]
+    check: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class ModuleRunner:
-    """Runs modules of the built collection with ``ansible``, on this machine."""
+    """Runs modules of the built collection on this machine."""
 
     stack: Stack
 
     def __call__(self, module: str, args: Mapping[str, Any], check: bool = False, env: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """The module's result, with ``failed`` true or absent. Fails the test if Ansible warns, or the module dies with a traceback."""
+        """The module's result, with ``failed`` true or absent. Fails the test if the module warns, or dies with a traceback.
+
+        It runs as Ansible runs it, in a process of its own by the stack's interpreter and with nothing but the collection and ``module_utils``,
+        though without Ansible around it, which takes many times as long. A module with an action plugin runs by a playbook.
+        """
+        task = Task(module, args, check, env or {})
+        return self.play([task])[0] if (PLUGINS / "action" / f"{module}.py").exists() else self.alone(task)
+
+    def alone(self, task: Task) -> dict[str, Any]:
+        """The result of the module itself, whatever action plugin it has."""
+        environment = {**os.environ, **self.stack.environment(), **task.env}
+        options = {"_ansible_check_mode": task.check, "_ansible_module_name": f"mlops.mlflow.{task.module}"}
+        request = {"module": task.module, "input": json.dumps({"ANSIBLE_MODULE_ARGS": {**task.args, **options}}), "environment": environment}
+        # Other libraries need an interpreter that is started with them.
+        libraries = task.env.get("PYTHONPATH")
+        with contextlib.ExitStack() as ended:
+            host = ended.enter_context(contextlib.closing(ModuleHost(self.stack.python, libraries))) if libraries else _module_host(self.stack.python)
+            done = host.run(request)
+        output = done.stdout + done.stderr
+        assert "Traceback" not in output, output
+        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        assert len(lines) == 1, f"no result: {output}"
+        result: dict[str, Any] = json.loads(lines[0])
+        assert done.status == (1 if result.get("failed") else 0), output
+        assert result.get("failed") or not (result.get("warnings") or result.get("deprecations")), result
+        result["_output"] = output
+        return result
+
+    def play(self, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+        """The result of each task of one playbook, which ends with the first that fails."""
         environment = {
             **os.environ,
             **self.stack.environment(),
+            **(tasks[0].env if len(tasks) == 1 else {}),  # for what of it is Ansible's own
             "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_PYTHON_INTERPRETER": self.stack.python,
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             # The other callbacks leave the diff out of the result.
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-            "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
             "ANSIBLE_NOCOLOR": "1",
-            **(env or {}),
         }
-        command = [str(ANSIBLE), "localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={self.stack.python}"]
-        command += ["-m", f"mlops.mlflow.{module}", "-a", json.dumps(dict(args)) if args else ""]
-        if check:
-            command.append("--check")
-        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL, check=False)
-        assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+        written = [{f"mlops.mlflow.{task.module}": dict(task.args), "check_mode": task.check, "environment": dict(task.env)} for task in tasks]
+        with tempfile.TemporaryDirectory() as folder:
+            playbook = Path(folder, "play.yml")
+            playbook.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": written}]))
+            command = [str(ANSIBLE.with_name("ansible-playbook")), "-i", "localhost,", "-e", f"ansible_python_interpreter={self.stack.python}"]
+            command.append(str(playbook))
+            done = subprocess.run(
+                command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, check=False
+            )
+        output = done.stdout + done.stderr
+        assert "Traceback" not in output, output
         start = done.stdout.find("{")
-        assert start >= 0, f"no result: {done.stdout}{done.stderr}"
-        result: dict[str, Any] = json.loads(done.stdout[start:])["plays"][0]["tasks"][0]["hosts"]["localhost"]
-        assert result.get("failed") or "WARNING" not in done.stderr, done.stderr
-        result["_output"] = done.stdout + done.stderr
-        return result
+        assert start >= 0, f"no result: {output}"
+        results: list[dict[str, Any]] = [task["hosts"]["localhost"] for task in json.loads(done.stdout[start:])["plays"][0]["tasks"]]
+        assert results[-1].get("failed") or (len(results) == len(tasks) and "WARNING" not in done.stderr), output
+        return [{**result, "_output": output} for result in results]
 
     def succeed(self, module: str, /, **args: Any) -> dict[str, Any]:
         """The result of a run that must not fail."""
@@ -109,6 +220,14 @@ class ModuleRunner:
         assert "\n" not in message
         assert len(message) < 700
         return message
+
+
+def python(stack: Stack, script: str, *args: str) -> Any:
+    """What ``script`` prints, run by the interpreter that has MLflow's own client."""
+    environment = {**os.environ, **stack.environment()}
+    done = subprocess.run([stack.python, "-c", script, *args], env=environment, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @dataclass
@@ -177,25 +296,28 @@ class Table:
 
 
 def twelve_steps(run: ModuleRunner, table: Table, read_only: Mapping[str, str], writes: Callable[[], list[str]]) -> None:
-    """{create, again, change, again, delete, again} x {check, real}.
+    """{create, again, change, again, delete, again} x {check, real}, as one playbook.
 
     Each pair must agree in ``changed``, ``actions`` and the actions' order; only the first of two equal calls
     changes anything. Check mode runs with the environment ``read_only``, where a write cannot succeed, and
     ``writes`` tells which were tried.
     """
-    for step, args in (("create", table.create), ("change", table.change), ("delete", table.delete)):
-        for repeat, changed in ((1, True), (2, False)):
-            where = f"{step}, run {repeat}"
-            predicted = run(table.module, args, check=True, env=read_only)
-            assert not predicted.get("failed"), f"{where}: {predicted}"
-            assert writes() == [], f"{where}: check mode wrote"
-            real = run(table.module, args)
-            assert not real.get("failed"), f"{where}: {real}"
-            assert (predicted["changed"], real["changed"]) == (changed, changed), f"{where}: {predicted} {real}"
-            assert predicted["actions"] == real["actions"], where
-            assert predicted["diff"] == real["diff"], where
-            assert bool(real["actions"]) == changed, where
-            assert not table.result or bool(real[table.result]) == (step != "delete"), where
+    steps = [
+        (step, repeat, args)
+        for step, args in (("create", table.create), ("change", table.change), ("delete", table.delete))
+        for repeat in (1, 2)
+    ]
+    tasks = [task for _step, _repeat, args in steps for task in (Task(table.module, args, check=True, env=read_only), Task(table.module, args))]
+    results = run.play(tasks)
+    assert writes() == [], "check mode wrote"
+    assert not results[-1].get("failed"), f"{steps[(len(results) - 1) // 2][:2]}: {results[-1]}"
+    for (step, repeat, _args), predicted, real in zip(steps, results[::2], results[1::2], strict=True):
+        where, changed = f"{step}, run {repeat}", repeat == 1
+        assert (predicted["changed"], real["changed"]) == (changed, changed), f"{where}: {predicted} {real}"
+        assert predicted["actions"] == real["actions"], where
+        assert predicted["diff"] == real["diff"], where
+        assert bool(real["actions"]) == changed, where
+        assert not table.result or bool(real[table.result]) == (step != "delete"), where
 
 
 @contextmanager

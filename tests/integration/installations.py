@@ -15,7 +15,7 @@ from harness import ROOT
 #: ``uv pip compile --universal --python-version 3.11 --no-annotate --no-header`` from mlflow[auth], boto3 and psycopg2-binary,
 #: for 3.16 uvloop and httptools too, and for 2.22 sqlalchemy<2.1: it cannot be imported beside a later one.
 REQUIREMENTS = {
-    "3.17.2": ROOT / "roles/embedded/files/requirements.txt",
+    "3.17.2": ROOT / "roles/embedded/files/requirements-3.17.2.txt",
     "3.16.1": ROOT / "tests/integration/requirements/mlflow-3.16.1.txt",
     "2.22.5": ROOT / "tests/integration/requirements/mlflow-2.22.5.txt",
 }

@@ -1,32 +1,33 @@
-"""Do in this process what a kind's module does, for tests that are not about the module itself."""
+"""Runs what a kind's module does in this process, for tests that are not about the module itself."""
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
-from ansible_collections.mlops.mlflow.plugins.module_utils._module import carry_out, plan_step
-from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Kind, Plan, State, Step
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.kind import Kind, Step
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import Plan, State
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.step import carry_out, plan_step
 
 
 def step_of(client: RestClient, kind: Kind, options: Mapping[str, Any]) -> Step:
-    """The step that the module would take; options that are not given have their defaults."""
+    """Return the module's step; options that are not given have their defaults."""
     params: Mapping[str, Any] = {name: options.get(name, spec.get("default")) for name, spec in kind.rules.OPTIONS.items()}
     kind.rules.check_options(params)
     if kind.resolved:
         params = kind.resolved(client, params)
     name = " ".join(kind.rules.identity(params))
-    return Step(kind.rules.LABEL, name, kind.adapter(client, params), partial(kind.rules.desired_state, params))
+    return Step(kind.rules.LABEL, name, kind.resource(client, params), partial(kind.rules.desired_state, params))
 
 
 def foresee(client: RestClient, kind: Kind, /, **options: Any) -> Plan:
-    """What check mode plans for the resource."""
+    """Return what check mode plans for the resource."""
     return plan_step(step_of(client, kind, options))
 
 
 def bring(client: RestClient, kind: Kind, /, **options: Any) -> Plan:
-    """What was planned for the resource, and done."""
+    """Apply the resource, and return its plan."""
     step = step_of(client, kind, options)
     plan = plan_step(step)
     carry_out(step, plan)
@@ -36,7 +37,7 @@ def bring(client: RestClient, kind: Kind, /, **options: Any) -> Plan:
 def settled(client: RestClient, kind: Kind, /, **options: Any) -> State:
     """The state of the resource after it was brought to ``options``.
 
-    Holds that it is what was predicted, that a second time changes nothing, and that a listing says the same.
+    Asserts that it is as predicted, that a second run changes nothing, and that a listing agrees.
     """
     plan = bring(client, kind, **options)
     assert bring(client, kind, **options).is_empty

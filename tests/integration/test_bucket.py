@@ -17,6 +17,8 @@ import loopback
 import pytest
 from harness import ModuleRunner, Stack, Table, WriteGuard, tls_in_front, twelve_steps
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._s3.client import Connection, S3Client
+
 Run = Callable[..., dict[str, Any]]
 Refused = Callable[..., str]
 
@@ -122,14 +124,14 @@ def test_absent_spares_what_a_bucket_holds(bucket: Run, refused: Refused, s3: S3
     name = s3.bucket("full", versioning="Enabled")
     s3.client.put_object(Bucket=name, Key="mlflow/a", Body=b"1")
     message = refused(name=name, state="absent")
-    assert "holds objects ('mlflow/a' is one)" in message
+    assert "contains objects (such as 'mlflow/a')" in message
     assert "set force: true" in message
 
     s3.client.delete_object(Bucket=name, Key="mlflow/a")
-    assert "holds old versions ('mlflow/a' is one)" in refused(name=name, state="absent", check=True)
+    assert "contains old versions (such as 'mlflow/a')" in refused(name=name, state="absent", check=True)
     s3.empty(name)
     s3.client.create_multipart_upload(Bucket=name, Key="mlflow/half")
-    assert "holds unfinished uploads ('mlflow/half' is one)" in refused(name=name, state="absent")
+    assert "contains unfinished uploads (such as 'mlflow/half')" in refused(name=name, state="absent")
 
     for number in range(5):
         s3.client.put_object(Bucket=name, Key=f"mlflow/<&'\" ü+%20 {number}", Body=b"1")
@@ -179,12 +181,12 @@ def test_a_bucket_is_closed_to_the_public(bucket: Run, refused: Refused, s3: S3)
     name = s3.bucket("public")
     anyone = {"Version": "2012-10-17", "Statement": [statement(name, "*")]}
     message = refused(name=name, policy=anyone, check=True)
-    assert message.startswith("policy: 'Read' is a statement that lets anyone in; ")
+    assert message.startswith("policy: 'Read' is a statement that grants access to everyone; ")
     assert "public_access: unmanaged" in message
 
     assert bucket(name=name, policy=anyone, public_access="unmanaged")["changed"]
     message = refused(name=name)
-    assert "has a policy that lets anyone in (statement 'Read')" in message
+    assert "has a policy that grants access to everyone (statement 'Read')" in message
     assert "policy: {} for none" in message
 
     s3.client.put_bucket_acl(Bucket=name, ACL="public-read")
@@ -199,7 +201,7 @@ def test_encryption_is_set_where_it_works_and_refused_where_it_does_not(run: Mod
     for algorithm in ("AES256", "aws:kms"):
         result = run("mlflow_bucket", {"name": name, "encryption": algorithm})
         if result.get("failed"):
-            assert result["msg"].startswith("encryption: the server does not offer it: ")
+            assert result["msg"].startswith("encryption: the server does not support it: ")
             assert "leave encryption out, or use a server that has it" in result["msg"]
         else:
             assert result["bucket"]["encryption"] == algorithm
@@ -267,8 +269,15 @@ def test_a_web_page_where_s3_answers_xml(refused: Refused, status: int) -> None:
     page = loopback.reply(status, "<!doctype html><html><body>Hello<br></body></html>", "text/html; charset=utf-8")
     with loopback.Server([page]).running() as server:
         message = refused(name="test-bad", endpoint_url=f"http://127.0.0.1:{server.port}", retries=0)
-    assert "this is no S3 API, for it answered" in message
+    assert "this is not an S3 API, it answered" in message
     assert "check that endpoint_url is the server's S3 API, not its console, a proxy or an MLflow server" in message
+
+
+def test_an_empty_answer_is_no_page_whatever_it_is_called() -> None:
+    """Moto and OpenStack Swift call the empty answer to a write text/html."""
+    with loopback.Server([loopback.reply(200, "", "text/html; charset=utf-8")]).running() as server:
+        client = S3Client(Connection("us-east-1", f"http://127.0.0.1:{server.port}", access_key="a", secret_key="b", retries=0))
+        assert client.call("delete_bucket_policy", Bucket="b") == {}
 
 
 def test_a_missing_library(refused: Refused, tmp_path: Path) -> None:

@@ -21,6 +21,10 @@ import pytest
 from harness import ModuleRunner, Stack, Table, twelve_steps
 from psycopg2 import sql
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ServerError
+from ansible_collections.mlops.mlflow.plugins.module_utils._postgresql.session import Login, Server
+from ansible_collections.mlops.mlflow.plugins.module_utils._postgresql.session import sql as guarded
+
 #: Every session of the module is read only, so that a write in check mode fails.
 READ_ONLY = {"PGOPTIONS": "-c default_transaction_read_only=on"}
 MODULE = "mlflow_database"
@@ -177,6 +181,39 @@ def test_a_password_is_rotated_once_and_never_shown(database: Run, postgres: Pos
     assert not database(name=name)["changed"], "a password that is not given is not managed"
 
 
+def test_a_password_that_is_kept_as_md5_is_written_anew(database: Run, postgres: Postgres) -> None:
+    """The server asks by SCRAM, as all do since version 14, and then lets nobody in with such a one."""
+    (name,) = postgres.names("kept as md5")
+    with closing(postgres.session()) as session, session.cursor() as cursor:
+        cursor.execute("SET password_encryption = md5")
+        cursor.execute(sql.SQL("CREATE ROLE {name} LOGIN PASSWORD 'the right one'").format(name=sql.Identifier(name)))
+    database(name=name)
+    assert not postgres.may_connect(name, name, "the right one")
+    result = database(name=name, owner_password="the right one")
+    assert (result["actions"], result["role"]["password"]) == ([f"update role {name} password"], "set")
+    assert postgres.may_connect(name, name, "the right one")
+    assert not database(name=name, owner_password="the right one")["changed"]
+
+
+def test_a_session_is_left_as_it_was(stack: Stack, postgres: Postgres) -> None:
+    """A pooler of transactions, such as PgBouncer, hands the session on to the application after each of them."""
+    server = Server(Login(stack.pg_host, stack.pg_port, stack.pg_user, stack.pg_password))
+    (name,) = postgres.names("pooled")
+    try:
+        assert server.rows("SELECT current_setting('search_path'), current_setting('row_security'), %s", ("a %",)) == [("\"\"", "off", "a %")]
+        assert server.rows(guarded("SELECT current_setting('search_path')")) == [('""',)]
+        server.run("make a role", guarded("CREATE ROLE {name}", name=name))
+        server.transaction("change it", [guarded("ALTER ROLE {name} LOGIN", name=name)])
+        with pytest.raises(ServerError):
+            server.rows("SELECT * FROM nowhere")
+        # As the next one sees it, who asks by the same session.
+        with server._connected().cursor() as cursor:
+            cursor.execute("SELECT current_setting('search_path'), current_setting('row_security'), current_setting('transaction_read_only')")
+            assert cursor.fetchall() == [('"$user", public', "on", "off")]
+    finally:
+        server.close()
+
+
 def test_revisions_are_those_of_the_tables(database: Run, postgres: Postgres) -> None:
     name, auth = postgres.names("rv_main", "rv_auth")
     asked = {"name": name, "auth_database": auth, "owner_password": "s3cret"}
@@ -204,7 +241,7 @@ def test_dropping_tables_and_ending_sessions_needs_force(database: Run, failure:
         cursor.execute("CREATE TABLE t (x int)")
         message = failure(name=name, state="absent", check=True)
         assert message == failure(name=name, state="absent")
-        assert f"database '{name}' holds 1 table, which would be gone, and has 1 open session of others; set force: true" in message
+        assert f"database '{name}' has 1 table, which would be lost, and has 1 open session of others; set force: true" in message
         cursor.execute("SELECT count(*) FROM t")
         result = database(name=name, state="absent", force=True)
         assert result["actions"] == [f"delete database {name}"]
@@ -243,9 +280,9 @@ def test_an_administrator_who_is_no_superuser(database: Run, failure: Callable[.
     admin, name, auth = postgres.names("ns_admin", "ns_main", "ns_auth")
     postgres.run("CREATE ROLE {admin} LOGIN CREATEDB PASSWORD 'adm1n'", admin=admin)
     asked = {"login_user": admin, "login_password": "adm1n", "name": name, "auth_database": auth}
-    assert "has not the right CREATEROLE" in failure(**asked, owner_password="first", check=True)
+    assert "lacks CREATEROLE" in failure(**asked, owner_password="first", check=True)
     postgres.run("ALTER ROLE {admin} NOCREATEDB CREATEROLE", admin=admin)
-    assert "has not the right CREATEDB" in failure(**asked, owner_password="first")
+    assert "lacks CREATEDB" in failure(**asked, owner_password="first")
     assert not postgres.value("SELECT 1 FROM pg_roles WHERE rolname = %s", name), "nothing is half done"
 
     postgres.run("ALTER ROLE {admin} CREATEDB", admin=admin)
@@ -268,7 +305,7 @@ def test_what_the_login_user_may_not_see_is_null(database: Run, failure: Callabl
     result = database(**asked)
     assert not result["changed"]
     assert (result["database"]["tables"], result["database"]["alembic_revisions"]) == (None, {"mlflow": None, "auth": None})
-    assert "cannot be looked into" in failure(**asked, state="absent")
+    assert "cannot be inspected, so what would be lost is not known" in failure(**asked, state="absent")
     message = failure(**asked, connection_limit=3)
     assert f"login_user '{guest}' lacks a right" in message
 
@@ -302,7 +339,7 @@ def test_bad_options_fail_before_the_server_is_asked(failure: Callable[..., str]
     nowhere = {"login_port": 1}
     assert failure(**nowhere, name="template1").startswith("name: 'template1' belongs to the server itself; give MLflow")
     assert failure(**nowhere, name="x" * 64).startswith("name: 'xxxxxxxxxxxxxxxxxxxx…' is 64 bytes long")
-    assert failure(name="x", login_port=0).startswith("login_port: 0 is no port; give 1 to 65535")
+    assert failure(name="x", login_port=0).startswith("login_port: 0 is not a port number; give 1 to 65535")
 
 
 def test_psycopg2_is_missing(stack: Stack, tmp_path: Path) -> None:

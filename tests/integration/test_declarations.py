@@ -2,18 +2,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import engine
 import pytest
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from servers import Flavour, Server, Servers
-
-from ansible_collections.mlops.mlflow.plugins.module_utils import _resources
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
+from tracking_servers import Flavour, Server, Servers
 
 Declaration = dict[str, list[dict[str, Any]]]
 
@@ -64,34 +59,10 @@ def declarations(draw: st.DrawFn) -> Declaration:
     }
 
 
-class Ended(Exception):
-    """What ``exit_json`` does here."""
-
-
-@dataclass
-class Module:
-    """As much of AnsibleModule as the engine uses."""
-
-    params: Mapping[str, Any]
-    check_mode: bool = False
-
-    def exit_json(self, **result: Any) -> None:
-        raise Ended(result)
-
-    def fail_json(self, **result: Any) -> None:
-        pytest.fail(str(result))
-
-
 def resources(server: Server, check_mode: bool = False, **options: Any) -> dict[str, Any]:
-    """The result of mlflow_resources, in this process."""
-    spec = {**_resources.argument_spec(), "kinds": {"type": "list", "default": list(SECTIONS)}}
-    given = {"state": "present", "prune": [], "prune_limit": 100, "connections": 4, "portable": False, **options}
-    validated = ArgumentSpecValidator({**{name: {"type": "raw"} for name in given}, **spec}).validate(given)
-    assert not validated.error_messages
-    module = Module(validated.validated_parameters, check_mode)
-    with pytest.raises(Ended) as ended:
-        _resources.run(module, lambda: RestClient(Connection(server.stack.tracking_uri)))  # type: ignore[arg-type]
-    result: dict[str, Any] = ended.value.args[0]
+    """The result of mlflow_resources, in this process, of the kinds that this is about."""
+    result = engine.resources(server.stack, check_mode, **{"kinds": list(SECTIONS), **options})
+    assert not result.get("failed"), result
     return result
 
 

@@ -6,21 +6,13 @@ from collections.abc import Iterator
 import pytest
 from harness import ModuleRunner, Stack, Table, WriteGuard, twelve_steps
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
 
 MODULE = "mlflow_experiment"
 EXPERIMENTS = "/api/2.0/mlflow/experiments"
 
 # In several scripts, of 250 characters, with what URLs, SQL and shells would mangle.
 NAMES = ["имя опыта 模型 🤖", "a/b: quote ' double \" percent %20 & plus + ; $(x) \\ *", "n" * 250, ".leading"]
-
-
-@pytest.fixture
-def server(stack: Stack) -> Iterator[RestClient]:
-    """A client that does by hand what a test needs, beside the module."""
-    client = RestClient(Connection(stack.tracking_uri, stack.tracking_username, stack.tracking_password))
-    yield client
-    client.close()
 
 
 def number(server: RestClient, name: str) -> str:
@@ -90,6 +82,19 @@ def test_a_location_stays(run: ModuleRunner, name: str) -> None:
     for check in (False, True):
         message = run.fail(MODULE, name=name, artifact_location="s3://elsewhere/b", check=check)
         assert message.startswith("artifact_location: cannot be changed from 's3://elsewhere/a' to 's3://elsewhere/b'")
+
+
+def test_what_the_server_does_not_store_is_refused_before_it_is_asked(run: ModuleRunner, server: RestClient, name: str) -> None:
+    for check in (False, True):
+        message = run.fail(MODULE, name=name, artifact_location="s3://b/" + "l" * 293, check=check)
+        assert "has 300 characters; MLflow stores at most 256" in message
+        assert "contains a character that databases cannot store" in run.fail(MODULE, name=name, tags={"k": "a\0b"}, check=check)
+        # MLflow asks the path of an upload for the experiment's number; a user with MANAGE would get 403.
+        message = run.fail(MODULE, name=name, artifact_location="mlflow-artifacts:/team-a", check=check)
+        assert "'mlflow-artifacts:/team-a' cannot be used with basic authentication" in message
+    assert server.get_or_none(f"{EXPERIMENTS}/get-by-name", experiment_name=name) is None
+    state = run.succeed(MODULE, name=name, artifact_location="s3://b/" + "l" * 249, tags={"long": "v" * 20_000})["experiment"]
+    assert (len(state["artifact_location"]), len(state["tags"]["long"])) == (256, 20_000)
 
 
 def test_info(run: ModuleRunner, name: str) -> None:

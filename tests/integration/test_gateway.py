@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 from harness import ModuleRunner, Stack, Table, WriteGuard, twelve_steps
-from servers import Flavour, Server, Servers
+from tracking_servers import Flavour, Server, Servers, client_of
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import make_plan
-from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ApiError, Conflict, Unmet
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_endpoint import GATEWAY_ENDPOINT
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_model_definition import GATEWAY_MODEL_DEFINITION
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.gateway_secret import GATEWAY_SECRET
-from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Kind, State
+from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Conflict, Unmet
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_endpoint.adapter import GATEWAY_ENDPOINT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_model_definition.adapter import GATEWAY_MODEL_DEFINITION
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_secret.adapter import GATEWAY_SECRET
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.kind import Kind
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import State, make_plan
 
 GATEWAY = "/api/3.0/mlflow/gateway"
 EXPERIMENTS = "/api/2.0/mlflow/experiments"
@@ -28,19 +28,6 @@ VALUE = "sk-quite-secret-5678"
 # In several scripts, of 250 characters, with what URLs, SQL and shells would mangle.
 NAMES = ["имя секрета 模型 🤖", "a/b: quote ' double \" percent %20 & plus + ; $(x) \\ *", "n" * 250, ".leading"]
 SPLIT = "REQUEST_BASED_TRAFFIC_SPLIT"
-
-
-def client_of(stack: Stack) -> RestClient:
-    """A client with the administrator's credentials. The caller closes it."""
-    return RestClient(Connection(stack.tracking_uri, stack.tracking_username or None, stack.tracking_password or None))
-
-
-@pytest.fixture
-def server(stack: Stack) -> Iterator[RestClient]:
-    """A client that does by hand what a test needs, beside the modules."""
-    client = client_of(stack)
-    yield client
-    client.close()
 
 
 def bring(client: RestClient, kind: Kind, **params: Any) -> State:
@@ -195,7 +182,7 @@ def test_a_value_that_the_masks_tell_apart_is_written(server: RestClient, name: 
 def test_a_secret_in_use_is_deleted_by_force_alone(run: ModuleRunner, server: RestClient, parts: str) -> None:
     for check in (True, False):
         message = run.fail(SECRET, check=check, name=f"{parts}key", state="absent")
-        assert f"is in use by gateway model definitions '{parts}a', '{parts}b', '{parts}c'; MLflow would" in message
+        assert f"is in use by gateway model definitions '{parts}a', '{parts}b', '{parts}c'; deleting it would break them" in message
     assert run.succeed(SECRET, name=f"{parts}key", state="absent", force=True)["changed"]
     (orphan,) = run.succeed(f"{DEFINITION}_info", name=f"{parts}a")["gateway_model_definitions"]
     assert orphan["secret"] is None
@@ -232,7 +219,7 @@ def test_what_is_not_there_is_named(run: ModuleRunner, parts: str) -> None:
 def test_what_is_needed_to_make_one_is_named(run: ModuleRunner, name: str) -> None:
     assert run.fail(SECRET, name=name, provider="openai").startswith(f"value: gateway secret '{name}' does not exist")
     assert run.fail(DEFINITION, name=name, secret="s").startswith(f"provider: gateway model definition '{name}' does not exist, and needs provider")
-    assert run.fail(ENDPOINT, name=name).startswith(f"models: gateway endpoint '{name}' does not exist, and cannot be made without models")
+    assert run.fail(ENDPOINT, name=name).startswith(f"models: gateway endpoint '{name}' does not exist, and cannot be created without models")
 
 
 def test_a_provider_stays_and_is_written_as_the_server_does(run: ModuleRunner, server: RestClient, name: str) -> None:
@@ -240,12 +227,12 @@ def test_a_provider_stays_and_is_written_as_the_server_does(run: ModuleRunner, s
     assert "provider: cannot be changed from 'openai' to 'azure'" in run.fail(SECRET, name=name, provider="azure")
     for check in (True, False):
         message = run.fail(DEFINITION, check=check, name=name, secret=name, provider="Vertex-AI", model_name="m")
-        assert message == "provider: 'Vertex-AI' is not how MLflow writes it; give 'vertex_ai'"
+        assert message == "provider: 'Vertex-AI' is not how MLflow spells it; give 'vertex_ai'"
 
 
 def test_an_address_that_the_server_refuses(run: ModuleRunner, name: str) -> None:
     message = run.fail(SECRET, name=name, value={"api_key": VALUE}, auth_config={"api_base": "http://127.0.0.1:11434"})
-    assert message.startswith("auth_config: the server does not take the api_base 'http://127.0.0.1:11434': ")
+    assert message.startswith("auth_config: the server does not accept the api_base 'http://127.0.0.1:11434': ")
     assert "MLFLOW_GATEWAY_API_BASE_ALLOW_PRIVATE_IPS" in message
     assert VALUE not in message
 
@@ -357,7 +344,7 @@ def test_a_name_that_another_writer_took_is_a_conflict(server: RestClient, parts
     GATEWAY_ENDPOINT.adapter(server, entry).apply(plan)
     (definition,) = GATEWAY_MODEL_DEFINITION.adapter.find(server, {"name": f"{parts}a"})
     configuration = {"model_definition_id": definition["model_definition_id"], "linkage_type": "PRIMARY"}
-    with pytest.raises(ApiError, match="BAD_REQUEST"):  # the trap: words of SQL, where others say RESOURCE_ALREADY_EXISTS
+    with pytest.raises(Conflict, match="unique"):  # the trap: words of SQL, where others say RESOURCE_ALREADY_EXISTS
         server.write("POST", f"{GATEWAY}/endpoints/create", {"name": f"{parts}chat", "model_configs": [configuration]}, idempotent=False)
     with pytest.raises(Conflict, match="endpoints/create") as error:
         GATEWAY_ENDPOINT.adapter(server, entry).apply(plan)
@@ -437,7 +424,7 @@ def test_every_server(any_server: Server) -> None:
 
 def test_a_server_without_the_gateway_and_one_with_a_policy(servers: Servers) -> None:
     closed = servers(Flavour("3.17.2", "sqlite", env=(("MLFLOW_ENABLE_AI_GATEWAY", "false"),)))
-    remedy = "the AI gateway is switched off on this server; start the server with MLFLOW_ENABLE_AI_GATEWAY=true"
+    remedy = "the AI gateway is disabled on this server; start the server with MLFLOW_ENABLE_AI_GATEWAY=true"
     assert closed.run.fail(ENDPOINT, name="chat", models=[model("a")]) == remedy
     assert closed.run.fail(f"{SECRET}_info") == remedy
     strict = servers(Flavour("3.17.2", "sqlite", env=(("MLFLOW_GATEWAY_ALLOWED_PROVIDERS", "anthropic,bedrock"),)))

@@ -11,27 +11,20 @@ from typing import Any
 import pytest
 from harness import ModuleRunner, Stack, Table, WriteGuard, twelve_steps
 from kinds import bring, foresee, settled, step_of
-from servers import Flavour, Server, Servers
+from tracking_servers import Flavour, Server, Servers
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import NotPermitted, Unmet, Unsupported
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.experiment import EXPERIMENT
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.grant import GRANT
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.registered_model import REGISTERED_MODEL
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.user import USER
-from ansible_collections.mlops.mlflow.plugins.module_utils._ports import State
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.experiment.adapter import EXPERIMENT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.grant.adapter import GRANT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.registered_model.adapter import REGISTERED_MODEL
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.user.adapter import USER
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import State
 
 MODULE = "mlflow_grant"
 PASSWORD = "a password for a test"
 ODD = ["имя 模型 🤖", "a\\b 'quote' \"double\" %20 & + ; $(x)", "n" * 250, ".leading"]
-
-
-@pytest.fixture
-def server(stack: Stack) -> Iterator[RestClient]:
-    """A client with the administrator's credentials."""
-    with closing(RestClient(Connection(stack.tracking_uri, stack.tracking_username, stack.tracking_password))) as client:
-        yield client
 
 
 @pytest.fixture
@@ -99,11 +92,11 @@ def test_whoever_creates_manages(server: RestClient, stack: Stack, name: str) ->
         bring(as_user, REGISTERED_MODEL, name=f"{name} own")
     (state,) = GRANT.adapter.find(server, {"username": name})
     assert GRANT.rules.declared(state) == {"username": name, "resource_type": "registered_model", "resource": f"{name} own", "permission": "MANAGE"}
-    assert not GRANT.rules.kept(state)
+    assert not GRANT.kept(state)
     bring(server, REGISTERED_MODEL, name=f"{name} own", state="absent")
     assert granted(server, name) == []
     (mine,) = GRANT.adapter.find(server, {"username": stack.tracking_username, "resource_type": "experiment", "resource": name})
-    assert (mine["permission"], mine["to_admin"], GRANT.rules.kept(mine), GRANT.rules.declared(mine)) == ("MANAGE", True, True, None)
+    assert (mine["permission"], mine["to_admin"], GRANT.kept(mine), GRANT.rules.declared(mine)) == ("MANAGE", True, True, None)
 
 
 def test_all_of_a_type(server: RestClient, name: str) -> None:
@@ -147,7 +140,7 @@ def test_what_is_not_there_is_refused(run: ModuleRunner, server: RestClient, nam
     about: dict[str, Any] = {"username": name, "resource_type": "registered_model", "permission": "READ"}
     for check in (True, False):
         message = run.fail(MODULE, check=check, **about, resource="nowhere")
-        assert message.startswith("resource: there is no registered model 'nowhere', and MLflow would grant a permission for it all the same")
+        assert message.startswith("resource: there is no registered model 'nowhere', and MLflow would store the permission anyway")
     with pytest.raises(Unmet, match="username: there is no user 'nobody'"):
         foresee(server, GRANT, **{**about, "username": "nobody"}, resource=name)
     assert bring(server, GRANT, **{**about, "username": "nobody"}, resource=name, state="absent").is_empty
@@ -157,11 +150,11 @@ def test_what_is_not_there_is_refused(run: ModuleRunner, server: RestClient, nam
 
 def test_levels_and_patterns_that_do_not_exist(server: RestClient, name: str) -> None:
     about = {"username": name, "resource_type": "experiment", "resource": name}
-    with pytest.raises(InvalidOption, match="permission: None is no level; give READ, USE, EDIT, MANAGE or DENY"):
+    with pytest.raises(InvalidOption, match="permission: None is not a level; give READ, USE, EDIT, MANAGE or DENY"):
         bring(server, GRANT, **about)
-    with pytest.raises(Unsupported, match="permission: NO_PERMISSIONS is no level to .*, which has roles; give DENY"):
+    with pytest.raises(Unsupported, match="permission: NO_PERMISSIONS is not a level on .*, which has roles; give DENY"):
         bring(server, GRANT, **about, permission="NO_PERMISSIONS")
-    with pytest.raises(InvalidOption, match=r"resource: 'x' cannot be told apart, since a permission of type run is for all; give '\*'"):
+    with pytest.raises(InvalidOption, match=r"resource: 'x' cannot be selected, since a permission of type run applies to all; give '\*'"):
         bring(server, GRANT, **{**about, "resource_type": "run", "resource": "x"}, permission="READ")
 
 
@@ -240,8 +233,8 @@ def test_2_22_knows_less(servers: Servers) -> None:
         state: State = step_of(client, GRANT, {**about, "state": "absent"}).resource.read() or {}
         assert (state["permission"], state["role_permission_id"]) == ("NO_PERMISSIONS", None)
         refused = [
-            ({"permission": "USE"}, "permission: .* runs an MLflow without roles, where USE is no level; give one of READ, EDIT"),
-            ({"permission": "READ", "resource": "*"}, "resource: .* where no permission is for all; name one experiment, or upgrade"),
+            ({"permission": "USE"}, "permission: .* runs an MLflow without roles, where USE is not a level; give one of READ, EDIT"),
+            ({"permission": "READ", "resource": "*"}, "resource: .* where permissions cannot apply to all; name one experiment, or upgrade"),
             ({"permission": "READ", "resource_type": "prompt"}, "resource_type: .* where prompt has no permissions; give experiment or"),
         ]
         for options, message in refused:

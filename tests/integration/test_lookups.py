@@ -4,16 +4,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import ANSIBLE, COLLECTIONS, ROOT, Stack
-from servers import Flavour, Server, Servers
+from tracking_servers import Flavour, Server, Servers
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
 
 API = "/api/2.0/mlflow"
 MODEL = "test lookup@home имя"
@@ -59,12 +58,6 @@ def look_up(tmp_path: Path) -> Playbook:
     return Playbook(tmp_path)
 
 
-@pytest.fixture
-def client(stack: Stack) -> Iterator[RestClient]:
-    with closing(RestClient(Connection(stack.tracking_uri, stack.tracking_username, stack.tracking_password))) as client:
-        yield client
-
-
 def add_model(client: RestClient) -> None:
     remove_model(client)
     client.write("POST", f"{API}/registered-models/create", {"name": MODEL}, idempotent=False)
@@ -85,8 +78,8 @@ def model(rest: str, **options: str) -> str:
     return f"lookup('mlops.mlflow.mlflow_model', 'models:/{rest}'{words})"
 
 
-def test_models(look_up: Playbook, stack: Stack, client: RestClient) -> None:
-    add_model(client)
+def test_models(look_up: Playbook, stack: Stack, server: RestClient) -> None:
+    add_model(server)
     champion, *rest = look_up(
         stack,
         *(model(f"{MODEL}{which}") for which in ("@champion", "/2", "/latest", "/production", "@nobody", "/9", "/Staging", "/x/y")),
@@ -112,7 +105,7 @@ def test_models(look_up: Playbook, stack: Stack, client: RestClient) -> None:
     assert "has no version in stage Staging" in staging
     assert f"term: 'models:/{MODEL}/x/y' is not the address of a model's version; use models:/NAME@ALIAS" in address
     assert "registered model 'nowhere' has no version, or does not exist" in nowhere
-    remove_model(client)
+    remove_model(server)
 
 
 def test_models_of_an_old_server(look_up: Playbook, servers: Servers) -> None:
@@ -136,8 +129,8 @@ def test_where_the_connection_comes_from(look_up: Playbook, stack: Stack) -> Non
     assert "experiment 'nowhere' does not exist" in by_variable
     assert "refused the credentials (401)" in by_option
     nothing, no_metric = look_up(bare, text, "lookup('mlops.mlflow.mlflow_run', 'nowhere', tracking_uri='http://127.0.0.1:9')")
-    assert "tracking_uri: is needed and not given; give it to the lookup, or set the variable mlflow_tracking_uri" in nothing
-    assert "metric: is needed and not given; give it to the lookup" in no_metric
+    assert "tracking_uri: is required but not given; give it to the lookup, or set the variable mlflow_tracking_uri" in nothing
+    assert "metric: is required but not given; give it to the lookup" in no_metric
 
 
 def test_the_best_run(look_up: Playbook, any_server: Server) -> None:

@@ -1,9 +1,6 @@
 """mlflow_model_version and mlflow_model_version_info against a real MLflow."""
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -12,14 +9,15 @@ from typing import Any
 import loopback
 import pytest
 from faults import Faults
-from harness import ModuleRunner, Stack, Table, WriteGuard, twelve_steps
+from harness import ModuleRunner, Stack, Table, WriteGuard, python, twelve_steps
 from kinds import bring, foresee, settled
-from servers import Server
+from tracking_servers import Server
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ServerError, Unmet
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.model_version import MODEL_VERSION
-from ansible_collections.mlops.mlflow.plugins.module_utils._ports import State
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.model_version.adapter import MODEL_VERSION
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import Connection, RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.kind import Surroundings
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import State
 
 MODULE = "mlflow_model_version"
 MODELS = "/api/2.0/mlflow/registered-models"
@@ -52,22 +50,6 @@ Model = Callable[..., dict[str, Any]]
 Refused = Callable[..., str]
 
 
-def python(stack: Stack, script: str, *args: str) -> Any:
-    """What ``script`` prints, run by the interpreter that has MLflow's own client."""
-    environment = {**os.environ, **stack.environment()}
-    done = subprocess.run([stack.python, "-c", script, *args], env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-@pytest.fixture
-def server(stack: Stack) -> Iterator[RestClient]:
-    """A client that does by hand what a test needs, beside the module."""
-    client = RestClient(Connection(stack.tracking_uri, stack.tracking_username, stack.tracking_password))
-    yield client
-    client.close()
-
-
 def remove(server: RestClient, model: str) -> None:
     if server.get_or_none(f"{MODELS}/get", name=model):
         server.write("DELETE", f"{MODELS}/delete", {"name": model})
@@ -96,18 +78,6 @@ def numbers(server: RestClient, model: str) -> list[str]:
 def version(run: ModuleRunner) -> Model:
     """Runs the module, which must succeed."""
     return partial(run.succeed, MODULE)
-
-
-@pytest.fixture
-def refused(run: ModuleRunner) -> Refused:
-    """Runs the module in both modes, which must fail with the same words; gives them."""
-
-    def call(**args: Any) -> str:
-        message = run.fail(MODULE, **args)
-        assert run.fail(MODULE, check=True, **args) == message
-        return message
-
-    return call
 
 
 def test_twelve_steps(run: ModuleRunner, stack: Stack, name: str) -> None:
@@ -162,7 +132,7 @@ def test_entries_of_one_source_are_the_newest_versions_in_their_order(server: Re
         add(server, name, "s3://b/x")
     read: list[State | None] = []
     for place in ((0, 2), (1, 2), (0, 4), (3, 4)):
-        adapter = MODEL_VERSION.adapter(server, {"name": name, "source": "s3://b/x", "_place": place})
+        adapter = MODEL_VERSION.resource(server, {"name": name, "source": "s3://b/x"}, Surroundings(*place))
         read.append(adapter.read())
     assert [state["version"] if state else None for state in read] == ["2", "3", "1", None]
 
@@ -230,11 +200,42 @@ def test_the_same_as_mlflows_own_client(version: Model, refused: Refused, stack:
     missing = [
         ({"run_id": "0f3a", "artifact_path": "model"}, "run_id: the server has no run '0f3a'"),
         ({"model_id": "m-none"}, "model_id: the server has no logged model 'm-none'"),
-        ({"source": f"models:/{name}/9"}, "source: .* names a version that is not there"),
+        ({"source": f"models:/{name}/9"}, "source: .* refers to a version that does not exist"),
     ]
     for which, message in missing:
         with pytest.raises(ServerError, match=message):
             foresee(server, MODEL_VERSION, name=name, **which)
+
+
+def test_what_the_page_registered_is_found_as_it_is_stored(run: ModuleRunner, stack: Stack, server: RestClient, name: str) -> None:
+    """MLflow's page, and whoever asks the REST API, stores the address itself: a run's, a logged model's, another version's."""
+    made = python(stack, CLIENT, name)
+    run_id, model_id = made["run_id"], made["model_id"]
+    server.write("DELETE", f"{MODELS}/delete", {"name": name})
+    server.write("POST", f"{MODELS}/create", {"name": name}, idempotent=False)
+    stored = [f"runs:/{run_id}/folder/model", f"models:/{model_id}", f"models:/{name}/1"]
+    for source, owner in zip(stored, ({"run_id": run_id}, {"model_id": model_id}, {})):
+        add(server, name, source, **owner)
+    server.write("POST", f"{MODELS}/alias", {"name": name, "alias": "champion", "version": "1"})
+    entries = [entry for state in MODEL_VERSION.adapter.find(server, {"name": name}) if (entry := MODEL_VERSION.rules.declared(state))]
+    by_path = {"run_id": run_id, "artifact_path": "folder/model"}
+    ways: list[dict[str, Any]] = [{"source": stored[0]}, by_path, {"model_id": model_id}, {"source": stored[2]}]
+
+    def nothing_to_do() -> None:
+        result = run.succeed("mlflow_resources", model_versions=entries)
+        assert (result["actions"], result["counts"]["same"]) == ([], 3)
+        for which in ways:
+            assert bring(server, MODEL_VERSION, name=name, **which).is_empty, which
+
+    nothing_to_do()
+    # What the addresses name goes; the versions stay.
+    server.write("POST", "/api/2.0/mlflow/runs/delete", {"run_id": run_id})
+    nothing_to_do()
+    server.write("DELETE", f"/api/2.0/mlflow/logged-models/{model_id}", {})
+    server.write("DELETE", f"{VERSIONS}/delete", {"name": name, "version": "1"})
+    add(server, name, stored[0], run_id=run_id)
+    entries = [entry for state in MODEL_VERSION.adapter.find(server, {"name": name}) if (entry := MODEL_VERSION.rules.declared(state))]
+    nothing_to_do()
 
 
 def test_a_model_that_is_missing_or_a_prompt(refused: Refused, server: RestClient, name: str) -> None:
@@ -259,10 +260,10 @@ def test_a_model_that_is_missing_or_a_prompt(refused: Refused, server: RestClien
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        ({}, ["name: 'n' names a model and no version of it", "or version"]),
+        ({}, ["name: 'n' selects a model, but no version of it", "or version"]),
         ({"source": "s3://b", "version": 1}, ["source: 's3://b' is given together with version; give one of them"]),
-        ({"source": "models:/iris@champion"}, ["may be another one tomorrow", "give models:/NAME/NUMBER"]),
-        ({"source": "mlflow-artifacts:/1/model"}, ["in the server's own keeping", "give run_id too"]),
+        ({"source": "models:/iris@champion"}, ["refers to a version that can change", "give models:/NAME/NUMBER"]),
+        ({"source": "mlflow-artifacts:/1/model"}, ["is stored by the server itself", "give run_id too"]),
         ({"source": "s3://b", "stage": "Live"}, ["stage must be one of: None, Staging, Production, Archived"]),
         ({"source": "s3://b", "aliases": ["v1"]}, ["aliases: 'v1' is reserved"]),
     ],
@@ -287,7 +288,7 @@ def status(text: str, **more: Any) -> Mapping[str, Any]:
     ("answers", "timeout", "expected"),
     [
         ([status("PENDING_REGISTRATION"), status("READY")], 30, None),
-        ([status("FAILED_REGISTRATION", status_message="no space")], 30, "version 1 of registered model 'n' failed to be registered: no space"),
+        ([status("FAILED_REGISTRATION", status_message="no space")], 30, "version 1 of registered model 'n' could not be registered: no space"),
         ([status("PENDING_REGISTRATION")], 1, "wait_timeout: version 1 of registered model 'n' is still PENDING_REGISTRATION after 1 seconds"),
     ],
 )
@@ -363,14 +364,14 @@ def test_every_server(any_server: Server) -> None:
     made = python(any_server.stack, CLIENT, f"{name} too")
     resolve = MODEL_VERSION.resolved
     assert resolve is not None
-    options = resolve(client, {"run_id": made["run_id"], "artifact_path": "folder/model"})
+    options = resolve(client, {"name": f"{name} none", "run_id": made["run_id"], "artifact_path": "folder/model"})
     assert (options["source"], options["run_id"]) == (made["folder"]["source"], made["run_id"])
     if made["model_id"]:
-        options = resolve(client, {"run_id": made["run_id"], "artifact_path": "logged"})
+        options = resolve(client, {"name": f"{name} none", "run_id": made["run_id"], "artifact_path": "logged"})
         assert (options["source"], options["run_id"]) == (made["logged"]["source"], made["run_id"])
     else:
         with pytest.raises(ServerError, match=r"runs MLflow 2\.22\.5, and a logged model needs 3\.0\.0 or later"):
-            resolve(client, {"model_id": "m-1"})
+            resolve(client, {"name": name, "model_id": "m-1"})
     assert bring(client, MODEL_VERSION, name=name, source="s3://b/2", state="absent", force=True).action == "delete"
     for model in (name, f"{name} too"):
         remove(client, model)

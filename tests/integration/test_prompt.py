@@ -2,8 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,13 +9,13 @@ from typing import Any
 
 import pytest
 from faults import Faults
-from harness import ModuleRunner, Stack, Table, WriteGuard, twelve_steps
+from harness import ModuleRunner, Stack, Table, WriteGuard, python, twelve_steps
 from kinds import bring, foresee, settled
-from servers import Server
+from tracking_servers import Server
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ServerError, Unsupported
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.prompt import PROMPT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.prompt.adapter import PROMPT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import Connection, RestClient
 
 MODULE = "mlflow_prompt"
 MODELS = "/api/2.0/mlflow/registered-models"
@@ -49,22 +47,6 @@ Manage = Callable[..., dict[str, Any]]
 Refused = Callable[..., str]
 
 
-def python(stack: Stack, script: str, *args: str) -> Any:
-    """What ``script`` prints, run by the interpreter that has MLflow's own client."""
-    environment = {**os.environ, **stack.environment()}
-    done = subprocess.run([stack.python, "-c", script, *args], env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-@pytest.fixture
-def server(stack: Stack) -> Iterator[RestClient]:
-    """A client that does by hand what a test needs, beside the module."""
-    client = RestClient(Connection(stack.tracking_uri, stack.tracking_username, stack.tracking_password))
-    yield client
-    client.close()
-
-
 def remove(server: RestClient, name: str) -> None:
     if server.get_or_none(f"{MODELS}/get", name=name):
         server.write("DELETE", f"{MODELS}/delete", {"name": name})
@@ -85,20 +67,10 @@ def prompt(run: ModuleRunner) -> Manage:
     return partial(run.succeed, MODULE)
 
 
-@pytest.fixture
-def refused(run: ModuleRunner) -> Refused:
-    """Runs the module in both modes, which must fail with the same words; gives them."""
-
-    def call(**args: Any) -> str:
-        message = run.fail(MODULE, **args)
-        assert run.fail(MODULE, check=True, **args) == message
-        return message
-
-    return call
-
-
 def test_twelve_steps(run: ModuleRunner, stack: Stack, name: str) -> None:
-    first = {"template": "Hello", "commit_message": "first", "tags": {"author": "ann", "n": 1}, "aliases": ["production", "old"]}
+    # Ansible fills variables in a template of a playbook; !unsafe, or here raw, keeps it from that.
+    text = "{% raw %}Hello {{ name }}{% endraw %}"
+    first = {"template": text, "commit_message": "first", "tags": {"author": "ann", "n": 1}, "aliases": ["production", "old"]}
     chat = {"template": [{"role": "user", "content": "Hi"}], "model_config": {"model_name": "m", "temperature": 0.5}}
     table = Table(
         module=MODULE,
@@ -106,7 +78,7 @@ def test_twelve_steps(run: ModuleRunner, stack: Stack, name: str) -> None:
         change={
             "name": name, "description": "", "tags": {}, "purge_tags": True, "purge_aliases": True,
             "versions": [
-                {"template": "Hello", "commit_message": "", "tags": {"n": None}},
+                {"template": text, "commit_message": "", "tags": {"n": None}},
                 {**chat, "response_format": {"type": "object", "properties": {}}, "aliases": ["production"]},
             ],
         },
@@ -128,12 +100,11 @@ def test_names_and_texts(server: RestClient, odd: str) -> None:
 
 
 def test_mlflows_client_reads_what_the_module_wrote(prompt: Manage, stack: Stack, name: str) -> None:
-    # Ansible fills variables in a template of a playbook; !unsafe, or here raw, keeps it from that.
     text = "Hello {{ name }}, it's 模型"
     chat = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
     extra = {"response_format": {"type": "object", "properties": {}}, "model_config": {"model_name": "m", "temperature": 1, "top_k": None}}
     versions = [
-        {"template": f"{{% raw %}}{text}{{% endraw %}}", "commit_message": "first", "tags": {"author": "ann"}, "aliases": ["old"]},
+        {"template": text, "commit_message": "first", "tags": {"author": "ann"}, "aliases": ["old"]},
         {"template": chat, "aliases": ["production"], **extra},
     ]
     result = prompt(name=name, versions=versions)
@@ -204,15 +175,15 @@ def test_a_name_is_a_models_or_a_prompts(prompt: Manage, refused: Refused, run: 
     remove(server, name)
     prompt(name=name, versions=[{"template": "a"}])
     assert "is a prompt" in run.fail("mlflow_registered_model", name=name, description="x")
-    assert "has 1 version, and MLflow cannot bring a deleted prompt back" in refused(name=name, state="absent")
+    assert "has 1 version, and MLflow cannot restore a deleted prompt" in refused(name=name, state="absent")
 
 
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        ({"name": "with space"}, ["name: 'with space' is no prompt's name", "use letters and digits of ASCII"]),
+        ({"name": "with space"}, ["name: 'with space' is not a valid prompt name", "use ASCII letters, digits"]),
         ({"versions": [{"commit_message": "x"}]}, ["missing required arguments: template"]),
-        ({"versions": [{"template": [{"role": "user"}]}]}, ["is no template", "give a text, or a list of messages with role and content"]),
+        ({"versions": [{"template": [{"role": "user"}]}]}, ["is not a template", "give a text, or a list of messages with role and content"]),
     ],
 )
 def test_bad_options(refused: Refused, args: dict[str, Any], expected: list[str]) -> None:

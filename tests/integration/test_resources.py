@@ -6,14 +6,15 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from faults import FAULTS, Faults
-from harness import ANSIBLE, COLLECTIONS, ROOT, ModuleRunner, Stack, Table, WriteGuard, twelve_steps
-from servers import Flavour, Server, Servers
+from harness import ANSIBLE, COLLECTIONS, ROOT, ModuleRunner, Stack, Table, Task, WriteGuard, twelve_steps
+from tracking_servers import Flavour, Server, Servers
 
 MODULE = "mlflow_resources"
 MODELS = "/api/2.0/mlflow/registered-models"
@@ -39,7 +40,8 @@ def run(server: Server) -> Iterator[ModuleRunner]:
 
 
 def empty(run: ModuleRunner) -> None:
-    run.succeed(MODULE, declaration={section: [] for section in EVERYTHING}, prune=list(EVERYTHING), prune_limit=100)
+    result = run.alone(Task(MODULE, {**{section: [] for section in EVERYTHING}, "prune": list(EVERYTHING), "prune_limit": 100}))
+    assert not result.get("failed"), result
 
 
 @pytest.fixture
@@ -58,6 +60,11 @@ def export(run: ModuleRunner) -> str:
     result = run.succeed(MODULE, state="exported")
     assert not result["changed"]
     return str(result["yaml"])
+
+
+def live(run: ModuleRunner) -> Any:
+    """What is on the server, without the YAML that the action plugin makes of it."""
+    return run.alone(Task(MODULE, {"state": "exported"}))["resources"]
 
 
 DECLARATION: Declaration = {
@@ -106,6 +113,8 @@ def test_an_export_makes_the_same_server(run: ModuleRunner, apply: Apply) -> Non
     apply(DECLARATION)
     first = export(run)
     assert "mlflow.prompt" not in first
+    (described,) = (entry for entry in yaml.safe_load(first)["experiments"] if entry["name"] == "имя опыта 模型 🤖")
+    assert described["tags"] == {"mlflow.note.content": "two\nlines", "team": "risk"}
     empty(run)
     assert "champion" not in export(run)
     apply(first)
@@ -153,20 +162,88 @@ def test_prune_is_asked_for_and_bounded(run: ModuleRunner) -> None:
         ({"experiments": [{"name": "a", "tags": {"k": [1]}}]}, "experiments: 'a': tags: 'k' has a value that is a list"),
         ({"registered_models": [{"name": "a/b"}]}, "registered_models: 'a/b': name: 'a/b' contains '/'"),
         ({"registered_models": [{"name": "m", "aliases": {"champion": 7}}]}, "aliases: 'champion' cannot name version 7"),
-        ({"declaration": {"experimints": []}}, "declaration: 'experimints' is no list of a declaration; use "),
-        ({"declaration": {"experiments": {"name": "a"}}}, "declaration: 'experiments' is not a list; begin each entry with a dash"),
-        ({"prune": ["models"]}, "prune: 'models' is no list of a declaration; use "),
-        ({"src": "nowhere.yml"}, "src: 'nowhere.yml' is not there"),
+        ({"declaration": {"experimints": []}}, "declaration: 'experimints' is not a list of a declaration; use "),
+        ({"declaration": {"experiments": {"name": "a"}}}, "declaration: 'experiments' is not a list; start each entry with a dash"),
+        ({"prune": ["models"]}, "prune: 'models' is not a list of a declaration; use "),
+        ({"src": "nowhere.yml"}, "src: 'nowhere.yml' does not exist"),
         ({"connections": 0}, "connections: 0 is too small"),
-        ({"dest": "out.yml"}, "dest: is for state exported"),
+        ({"dest": "out.yml"}, "dest: requires state: exported"),
     ],
 )
 def test_bad_declarations_change_nothing(run: ModuleRunner, args: dict[str, Any], expected: str) -> None:
-    before = export(run)
+    before = live(run)
     other = {"experiments": [{"name": "not written"}, *args.get("experiments", [])]}
     for check in (False, True):
         assert expected in run.fail(MODULE, check=check, **{**args, **other})
+    assert live(run) == before
+
+
+WHERE = {
+    "null.yml": ("experiments: [null]\n", "null.yml: experiments: entry 1: it is null, not a dictionary; write name: … after the dash"),
+    "name.yml": ("experiments:\n  - name: a\n  - tags: {a: b}\n", "name.yml: experiments: entry 2: experiments.name: is missing"),
+    "linkage.yml": (
+        "gateway_endpoints:\n  - name: chat\n    models: [{model_definition: gpt, linkage: primary}]\n",
+        "linkage.yml: gateway_endpoints: entry 1 'chat': gateway_endpoints.models: its entry 1: gateway_endpoints.models.linkage: "
+        "'primary' is not one of the allowed values; use PRIMARY, FALLBACK",
+    ),
+    "rule.yml": ("registered_models:\n  - name: fine\n  - name: a/b\n", "rule.yml: registered_models: 'a/b': name: 'a/b' contains '/'"),
+    "server.yml": (
+        "registered_models:\n  - {name: m, aliases: {champion: 7}}\n",
+        "server.yml: registered_models: 'm': aliases: 'champion' cannot name version 7",
+    ),
+    "twice.yml": ("experiments: [{name: from a}]\n", "twice.yml: experiments: 'from a' is declared twice; keep one of the two"),
+    "keys.yml": ("webhooks:\n  - name: lost\nwebhooks: []\n", "keys.yml: line 3: 'webhooks' is given twice in one dictionary"),
+    "inner.yml": ("experiments:\n  - name: a\n    tags: {1: a, '1': b}\n", "inner.yml: line 3: '1' is given twice in one dictionary"),
+    "misspelt.yml": (
+        "users:\n  - {username: ann, pasword: hunter2 hunter2}\n", "misspelt.yml: users: entry 1 'ann': users.pasword: is not an option"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHERE)
+def test_an_error_names_the_file_and_the_entry(run: ModuleRunner, tmp_path: Path, name: str) -> None:
+    content, expected = WHERE[name]
+    (tmp_path / "a.yml").write_text("experiments: [{name: from a}]\nregistered_models: [{name: first}, {name: other}]\n")
+    (tmp_path / "b.yml").write_text("registered_models:\n")
+    (tmp_path / name).write_text(content)
+    before = export(run)
+    for check in (False, True):
+        result = run(MODULE, {"src": str(tmp_path)}, check=check, env={"ANSIBLE_VERBOSITY": "3"})
+        assert result.get("failed"), result
+        assert result["msg"].startswith(f"src: {tmp_path}/")
+        assert expected in result["msg"]
+        assert "hunter2" not in result["_output"]
     assert export(run) == before
+
+
+def test_a_list_that_is_given_twice_deletes_nothing(run: ModuleRunner, tmp_path: Path) -> None:
+    hook = {"name": "hook", "url": "https://127.0.0.1:9/x", "events": ["registered_model.created"]}
+    run.succeed(MODULE, webhooks=[hook])
+    source = tmp_path / "declaration.yml"
+    source.write_text(f"webhooks: [{json.dumps(hook)}]\nwebhooks: []\n")
+    message = run.fail(MODULE, src=str(source), prune=["webhooks"], prune_limit=100)
+    assert message.endswith("line 2: 'webhooks' is given twice in one dictionary, and the first would be lost; merge the two, or remove one")
+    assert [found["name"] for found in run.succeed("mlflow_webhook_info")["webhooks"]] == ["hook"]
+
+
+def test_two_runs_at_once_make_one_version_each(run: ModuleRunner) -> None:
+    declared = {
+        "registered_models": [{"name": f"m{number}"} for number in range(3)],
+        "model_versions": [{"name": f"m{number}", "source": f"s3://b/{number}", "aliases": ["champion"]} for number in range(3)],
+    }
+    run.succeed(MODULE, registered_models=declared["registered_models"])
+    results: list[dict[str, Any]] = []
+    threads = [threading.Thread(target=lambda: results.append(run(MODULE, {"declaration": declared}))) for _writer in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.get("msg") for result in results] == [None] * 3
+    versions = run.succeed("mlflow_model_version_info")["model_versions"]
+    assert [(version["name"], version["source"], version["aliases"]) for version in versions] == [
+        (f"m{number}", f"s3://b/{number}", ["champion"]) for number in range(3)
+    ]
+    assert not run.succeed(MODULE, declaration=declared)["changed"]
 
 
 def test_an_alias_may_name_a_version_of_the_same_run(run: ModuleRunner) -> None:
@@ -182,10 +259,12 @@ def test_an_alias_may_name_a_version_of_the_same_run(run: ModuleRunner) -> None:
 
 def test_a_kind_is_listed_and_not_read_one_by_one(run: ModuleRunner, server: Server) -> None:
     names = [{"name": f"many {number}", "tags": {"n": number}} for number in range(30)]
-    run.succeed(MODULE, experiments=names, registered_models=names)
+    versions = [{"name": entry["name"], "source": "s3://b/1", "aliases": ["champion"]} for entry in names]
+    declared = {"experiments": names, "registered_models": names, "model_versions": versions}
+    run.succeed(MODULE, declaration=declared)
     with Faults(server.stack.tracking_uri, {}).running() as proxy:
-        assert not run(MODULE, {"experiments": names, "registered_models": names}, env={"MLFLOW_TRACKING_URI": proxy.uri})["changed"]
-    assert proxy.requests == 2
+        assert not run(MODULE, {"declaration": declared}, env={"MLFLOW_TRACKING_URI": proxy.uri})["changed"]
+    assert proxy.requests == 3, "the models once, for themselves and their versions' aliases"
 
 
 # With authentication
@@ -232,6 +311,56 @@ def test_who_may_do_what_in_one_run(guarded: Server, tmp_path: Path) -> None:
     assert guarded.run.succeed(MODULE, src=str(source))["counts"]["deleted"] == 9
 
 
+def test_an_export_says_what_it_cannot_hold(guarded: Server, tmp_path: Path) -> None:
+    run = guarded.run
+    declared: Declaration = {
+        "users": [{"username": "ann", "password": "the password of ann"}],
+        "gateway_secrets": [{"name": "exported", "provider": "openai", "value": {"api_key": "the key of a provider"}}],
+        "webhooks": [{"name": "exported", "url": "http://127.0.0.1:9/", "events": ["prompt.created"], "secret": "of a hook"}],
+        "registered_models": [{"name": "exported"}],
+    }
+    run.succeed(MODULE, declaration=declared)
+    with closing(guarded.client()) as client:
+        experiment = client.write("POST", "/api/2.0/mlflow/experiments/create", {"name": "exported"}, idempotent=False)["experiment_id"]
+        number = client.write("POST", "/api/2.0/mlflow/runs/create", {"experiment_id": experiment}, idempotent=False)["run"]["info"]["run_id"]
+        body = {"name": "exported", "source": f"runs:/{number}/model", "run_id": number}
+        client.write("POST", f"{VERSIONS}/create", body, idempotent=False)
+        client.write("POST", "/api/2.0/mlflow/experiments/delete", {"experiment_id": experiment})
+    target = tmp_path / "server.yml"
+    result = run.succeed(MODULE, state="exported", portable=True, dest=str(target))
+    missing = {(entry["list"], entry["option"], name) for entry in result["left_out"] for name in entry["names"]}
+    assert missing >= {
+        ("users", "password", "ann"),
+        ("users", "", guarded.stack.tracking_username),
+        ("gateway_secrets", "value", "exported"),
+        ("webhooks", "secret", "exported"),
+        ("experiments", "", "exported"),
+        ("model_versions", "", "exported 1"),
+    }
+    head = target.read_text().partition("---")[0]
+    assert "# - gateway_secrets, value: add the value to each ('exported')\n" in head
+    assert yaml.safe_load(target.read_text()) == result["resources"]
+    ann = {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "the password of ann"}
+    message = run.fail(MODULE, env=ann, state="exported")
+    assert message.startswith("kinds: these credentials may not list ")
+    kinds = yaml.safe_load(message.partition("set kinds: ")[2].partition("]")[0] + "]")
+    assert "experiments" in kinds
+    assert "roles" not in kinds
+    assert run(MODULE, {"state": "exported", "kinds": kinds}, env=ann).get("msg") is None
+    gone = {section: [{**entry, "state": "absent"} for entry in entries] for section, entries in declared.items()}
+    gone["registered_models"][0]["force"] = True
+    run.succeed(MODULE, declaration=gone)
+
+
+def test_a_user_with_a_password_is_asked_once(guarded: Server) -> None:
+    users = [{"username": f"asked {number}", "password": "a password for this test"} for number in range(4)]
+    guarded.run.succeed(MODULE, users=users)
+    with Faults(guarded.stack.tracking_uri, {}).running() as proxy:
+        assert not guarded.run(MODULE, {"users": users}, env={"MLFLOW_TRACKING_URI": proxy.uri})["changed"]
+    assert proxy.requests == 1 + len(users)  # the list, and a login each
+    guarded.run.succeed(MODULE, users=[{**user, "state": "absent"} for user in users])
+
+
 def test_the_own_password_changes_last(guarded: Server) -> None:
     admin, old = guarded.stack.tracking_username, guarded.stack.tracking_password
     new = "another password for a while"
@@ -259,7 +388,7 @@ def test_files_folders_and_a_vault(run: ModuleRunner, tmp_path: Path) -> None:
     result = run.succeed(MODULE, src=str(folder), experiments=[{"name": "inline"}])
     assert result["actions"] == ["create experiment inline", "create experiment from a file", "create registered model from json"]
     (folder / "a.yml").write_text("- a list\n")
-    assert "is no declaration; its top level is a dictionary of lists" in run.fail(MODULE, src=str(folder))
+    assert "is not a declaration; give a dictionary of lists" in run.fail(MODULE, src=str(folder))
     (folder / "a.yml").write_text("experiments: [\n")
     assert "a.yml cannot be read: " in run.fail(MODULE, src=str(folder))
     password = tmp_path / "password"
@@ -298,7 +427,7 @@ def test_a_fault_in_the_middle_of_a_run(run: ModuleRunner, server: Server, fault
     if first.get("failed"):
         assert fault == "500", first["msg"]  # whether such a one was carried out, no one knows
         assert "answered 500 with text/html" in first["msg"]
-        assert "of 12 resources were brought to what is declared; remedy the cause and run again, which does the rest" in first["msg"]
+        assert "of 12 resources are as declared now; fix the cause and run again to apply the rest" in first["msg"]
         assert first["pending"]
         assert len(first["applied"]) + len(first["pending"]) == 12
     second = run.succeed(MODULE, declaration=declared)
@@ -347,8 +476,8 @@ def test_the_role_and_drift(run: ModuleRunner, server: Server, tmp_path: Path) -
     drifted = play(server.stack, tmp_path, "mlops.mlflow.drift")
     assert drifted.returncode == 2
     assert "  + declared\n      tags.team: risk\n" in drifted.stdout
-    assert "The server is not what is declared: create experiment declared" in drifted.stdout
+    assert "The server differs from the declaration: create experiment declared" in drifted.stdout
     assert "changed=1" in play(server.stack, tmp_path, str(site)).stdout
     same = play(server.stack, tmp_path, "mlops.mlflow.drift")
     assert same.returncode == 0, same.stdout + same.stderr
-    assert "The server is what is declared." in same.stdout
+    assert "The server matches the declaration." in same.stdout

@@ -9,15 +9,15 @@ from dataclasses import replace
 import pytest
 from harness import ModuleRunner, Stack, Table, WriteGuard, twelve_steps
 from kinds import bring, foresee, settled
-from servers import Flavour, Server, Servers
+from tracking_servers import Flavour, Server, Servers
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Unmet, Unsupported
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.experiment import EXPERIMENT
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.registered_model import REGISTERED_MODEL
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.role import ROLE
-from ansible_collections.mlops.mlflow.plugins.module_utils._kinds.user import USER
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.experiment.adapter import EXPERIMENT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.registered_model.adapter import REGISTERED_MODEL
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.role.adapter import ROLE
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.user.adapter import USER
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption
 
 MODULE = "mlflow_role"
 ODD = ["имя 模型 🤖", " a/b\\c: 'quote' \"double\" %20 & + ; $(x) ", "n" * 250, ".leading", "*"]
@@ -25,13 +25,6 @@ ODD = ["имя 模型 🤖", " a/b\\c: 'quote' \"double\" %20 & + ; $(x) ", "n" 
 
 def permission(resource_type: str, resource: str, level: str) -> dict[str, str]:
     return {"resource_type": resource_type, "resource": resource, "permission": level}
-
-
-@pytest.fixture
-def server(stack: Stack) -> Iterator[RestClient]:
-    """A client with the administrator's credentials."""
-    with closing(RestClient(Connection(stack.tracking_uri, stack.tracking_username, stack.tracking_password))) as client:
-        yield client
 
 
 @pytest.fixture
@@ -101,7 +94,7 @@ def test_what_is_not_given_stays(server: RestClient, name: str) -> None:
 
 def test_what_is_not_there_is_refused(run: ModuleRunner, server: RestClient, name: str) -> None:
     message = run.fail(MODULE, check=True, name=name, permissions=[permission("experiment", "nowhere", "READ")])
-    assert message.startswith("resource: there is no experiment 'nowhere', and MLflow would grant a permission for it all the same; declare")
+    assert message.startswith("resource: there is no experiment 'nowhere', and MLflow would store the permission anyway; declare")
     for resource_type in ("experiment", "registered_model", "prompt", "scorer", "mcp_server", "gateway_secret", "gateway_endpoint"):
         nowhere = "nowhere" if resource_type in ("registered_model", "prompt") else "no/where"
         with pytest.raises(Unmet, match=f"there is no {resource_type.replace('_', ' ')} '{nowhere}'") as caught:
@@ -109,7 +102,7 @@ def test_what_is_not_there_is_refused(run: ModuleRunner, server: RestClient, nam
         assert caught.value.resources == {(f"{resource_type}s", nowhere)}
     with pytest.raises(Unmet, match="there is no prompt"):
         foresee(server, ROLE, name=name, permissions=[permission("prompt", name, "READ")])
-    with pytest.raises(Unmet, match=r"there is no experiment 'team-\*', .*; MLflow matches no patterns"):
+    with pytest.raises(Unmet, match=r"there is no experiment 'team-\*', .*; MLflow does not support patterns"):
         foresee(server, ROLE, name=name, permissions=[permission("experiment", "team-*", "READ")])
     with pytest.raises(Unmet, match="users: there is no user 'nobody'") as caught:
         foresee(server, ROLE, name=name, users=["nobody"])
@@ -118,7 +111,7 @@ def test_what_is_not_there_is_refused(run: ModuleRunner, server: RestClient, nam
 
 def test_patterns_and_reserved_names_are_refused(run: ModuleRunner, server: RestClient) -> None:
     message = run.fail(MODULE, name="r", permissions=[permission("registered_model", "team-*", "READ")])
-    assert message == "resource: 'team-*' is a pattern, and MLflow matches none; give one name, or '*' for all"
+    assert message == "resource: 'team-*' is a pattern, which MLflow does not support; give one name, or '*' for all"
     with pytest.raises(InvalidOption, match="begins with '__user_'"):
         bring(server, ROLE, name="__user_1__")
 
@@ -191,7 +184,7 @@ def test_workspaces(servers: Servers) -> None:
         with closing(RestClient(replace(client.connection, workspace="team-a"))) as inside:
             seeded = list(ROLE.adapter.find(inside, {}))
             assert sorted(state["name"] for state in seeded) == ["admin", "user"]
-            assert all(ROLE.rules.kept(state) for state in seeded)
+            assert all(ROLE.kept(state) for state in seeded)
             state = settled(inside, ROLE, name="readers", permissions=[permission("workspace", "*", "USE")])
             assert state["workspace"] == "team-a"
         assert list(ROLE.adapter.find(client, {"name": "readers"})) == []

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 from harness import ModuleRunner
-from servers import Server
+from tracking_servers import Server
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters import run as adapter
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.run import adapter
 
 API = "/api/2.0/mlflow"
 MODULE = "mlflow_run_info"

@@ -4,7 +4,7 @@ from __future__ import annotations
 import loopback
 import pytest
 from harness import ModuleRunner
-from servers import Flavour, Server, Servers
+from tracking_servers import Flavour, Server, Servers
 
 MODULE = "mlflow_server_info"
 

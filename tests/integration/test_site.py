@@ -16,11 +16,25 @@ from pathlib import Path
 import pytest
 from deployment import Deployment, TaskResult, changed
 
+DECLARATION = {
+    "experiments": [{"name": "declared", "tags": {"owner": "site"}}],
+    "registered_models": [{"name": "declared", "description": "Made by site.yml, before any run."}],
+}
+#: Roles in a playbook of a user's own.
+VERIFY = """
+- hosts: mlflow
+  gather_facts: false
+  vars: {mlflow_verify_always: true}
+  roles: [mlops.mlflow.postgresql, mlops.mlflow.artifact_store, mlops.mlflow.mlflow_server, mlops.mlflow.mlflow_verify]
+  tasks:
+    - ansible.builtin.include_role: {name: mlops.mlflow.mlflow_resources, tasks_from: drift}
+"""
+
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Deployment]:
     """A deployment of its own, not there yet."""
-    deployment = Deployment("site", 27100)
+    deployment = Deployment("site", 27100, {"mlflow_resources_declaration": DECLARATION})
     deployment.remove()
     yield deployment
     deployment.remove()
@@ -85,7 +99,7 @@ def test_check_mode_predicts_the_first_run(predicted: list[TaskResult], first: l
 
 
 def test_the_first_run_verified_the_server(first: list[TaskResult]) -> None:
-    assert any(result.name.endswith("Say what works, and what does not") and "load the model" in result.message for result in first)
+    assert any(result.name.endswith("Report the result of the verification") and "load the model" in result.message for result in first)
 
 
 def test_a_second_run_and_its_check_change_nothing(site: Deployment, first: list[TaskResult]) -> None:
@@ -95,12 +109,67 @@ def test_a_second_run_and_its_check_change_nothing(site: Deployment, first: list
     assert set(processes(site)) == before
 
 
+def test_it_is_verified_again_and_is_what_is_declared(site: Deployment, first: list[TaskResult], tmp_path: Path) -> None:
+    (tmp_path / "verify.yml").write_text(VERIFY)
+    results = site.play(tmp_path / "verify.yml")
+    assert not [result for result in results if result.failed and "Wait until" not in result.name]
+    assert any(result.name.endswith("Report the result of the verification") and "load the model" in result.message for result in results)
+    assert any("The server matches the declaration." in result.message for result in results)
+    other = {**DECLARATION, "experiments": [{"name": "declared", "tags": {"owner": "somebody else"}}]}
+    drifted = [result.message for result in site.play(tmp_path / "verify.yml", mlflow_resources_declaration=other) if result.failed]
+    assert "The server differs from the declaration: update experiment declared tags.owner" in drifted[-1]
+
+
+def test_a_bucket_is_one_volume(site: Deployment, first: list[TaskResult]) -> None:
+    assert "copy_1 = 1" in (site.home / "artifact-store/master.toml").read_text().splitlines()
+    assert len(list((site.home / "artifact-store/data").glob("mlflow_*.dat"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"embedded_home": "/var/tmp/mlops mlflow"}, "contains a space, a quote, a backslash, a semicolon or a wildcard"),
+        ({"embedded_home": "/proc/mlops-mlflow"}, "the disk of '/proc/mlops-mlflow' (/proc) has 0 MiB free, and 4096 MiB are needed to start"),
+        ({"embedded_home": "/dev/null/x"}, "cannot be used, because /dev/null is not writable"),
+        ({"embedded_mlflow_version": "2.0.0"}, "embedded_mlflow_version 2.0.0: the role has no list of packages for it"),
+        pytest.param(
+            {"embedded_service": "systemd"}, "embedded_service: is 'systemd', but systemd does not run this machine",
+            marks=pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="systemd runs this machine"),
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_change(variables: dict[str, str], says: str) -> None:
+    results = Deployment("foreign", 27120).play("site", **variables)
+    failed = [result.message for result in results if result.failed]
+    assert len(failed) == 1
+    assert says in failed[0]
+    assert changed(results) == []
+
+
+def test_the_default_folder_is_known_without_the_makefile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EMBEDDED_HOME", raising=False)
+    results = Deployment("foreign", 27120).play("site", "--check", embedded_home=None)
+    assert [result.message for result in results if result.failed] == []
+
+
+def test_data_of_another_postgresql_are_refused(tmp_path: Path) -> None:
+    (tmp_path / ".mlops-mlflow").mkdir()
+    (tmp_path / "postgresql/data").mkdir(parents=True)
+    (tmp_path / "postgresql/data/PG_VERSION").write_text("16\n")
+    results = Deployment("foreign", 27120, {"embedded_home": str(tmp_path)}).play("site")
+    failed = [result.message for result in results if result.failed]
+    assert len(failed) == 1
+    assert "was written by PostgreSQL 16, and PostgreSQL 18, which would be installed, cannot read it" in failed[0]
+    assert "pg_dumpall" in failed[0]
+    assert changed(results) == []
+
+
 def test_nothing_runs_as_root_or_listens_beyond_loopback(site: Deployment, first: list[TaskResult]) -> None:
     running = processes(site)
     assert len(running) >= 4, running
     assert {os.stat(f"/proc/{pid}").st_uid for pid in running}.isdisjoint({0})
     listening = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout.split("\n")
-    ours = [line.split()[3] for line in listening if line and 27100 <= int(line.split()[3].rsplit(":", 1)[1]) < 27111]
+    ours = [line.split()[3] for line in listening if line and 0 <= int(line.split()[3].rsplit(":", 1)[1]) - site.first_port < 11]
     assert len(ours) == 10
     assert all(address.startswith("127.0.0.1:") for address in ours)
 
@@ -177,16 +246,43 @@ def test_a_taken_port_is_named(site: Deployment, first: list[TaskResult]) -> Non
         taken.bind(("127.0.0.1", site.first_port + 1))
         taken.listen()
         failed = [result.message for result in site.play("site") if result.failed]
-    assert any("postgresql_port: something else listens on port 27101" in message for message in failed), failed
+    assert any(f"({os.getpid()}) listens on port {site.first_port + 1} of 127.0.0.1" in message for message in failed), failed
+    site.up()
+    assert answers(site.first_port, "/api/2.0/mlflow/experiments/search?max_results=1")
+
+
+def binds(taken: socket.socket, port: int) -> bool:
+    """Whether the socket could be bound to the port."""
+    try:
+        taken.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
+def test_a_port_that_somebody_takes_while_mlflow_restarts_is_named_at_once(site: Deployment, first: list[TaskResult]) -> None:
+    site.up()
+    victim = next(pid for pid, command in processes(site).items() if "uvicorn" in command)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        os.kill(victim, signal.SIGKILL)
+        assert eventually(lambda: binds(taken, site.first_port))
+        taken.listen()
+        results = site.play("site")
+    failed = [result.message for result in results if result.failed]
+    assert len(failed) == 1
+    assert f"({os.getpid()}) listens on port {site.first_port} of 127.0.0.1; stop it, or choose another port" in failed[0]
+    assert not [result for result in results if "Wait until MLflow" in result.name]
     site.up()
     assert answers(site.first_port, "/api/2.0/mlflow/experiments/search?max_results=1")
 
 
 def test_too_many_sessions_are_refused(site: Deployment, first: list[TaskResult]) -> None:
     before = set(processes(site))
-    failed = [result.message for result in site.play("site", mlflow_server_workers=4) if result.failed]
+    failed = [result.message for result in site.play("site", mlflow_server_workers=10) if result.failed]
     assert len(failed) == 1
-    assert "4 workers × 2 engines × (20 + 5) sessions are 200, and PostgreSQL takes 100" in failed[0]
+    # The pool's default is what PostgreSQL leaves for each engine, and not less than five.
+    assert "10 workers × 2 engines × (5 + 5) connections = 200, but PostgreSQL allows 100" in failed[0]
     assert set(processes(site)) == before
 
 

@@ -17,9 +17,9 @@ import loopback
 import pytest
 from cryptography.fernet import Fernet
 from harness import ModuleRunner, Stack, Table, WriteGuard, twelve_steps
-from servers import Flavour, Server, Servers
+from tracking_servers import Flavour, Server, Servers
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
 
 MODULE = "mlflow_webhook"
 WEBHOOKS = "/api/2.0/mlflow/webhooks"
@@ -35,11 +35,10 @@ def remove_all(client: RestClient) -> None:
 
 
 @pytest.fixture
-def client(stack: Stack) -> Iterator[RestClient]:
+def client(server: RestClient) -> Iterator[RestClient]:
     """Does by hand what a test needs, and removes what the test left."""
-    with closing(RestClient(Connection(stack.tracking_uri, stack.tracking_username, stack.tracking_password))) as client:
-        yield client
-        remove_all(client)
+    yield server
+    remove_all(server)
 
 
 @pytest.fixture
@@ -91,7 +90,7 @@ def test_a_new_one_needs_an_address_and_events(run: ModuleRunner, client: RestCl
 
 def test_a_wrong_event_is_said_before_the_server_fails_on_it(run: ModuleRunner, client: RestClient) -> None:
     message = run.fail(MODULE, name="test.event", url=URL, events=["prompt.eaten"])
-    assert message.startswith("events: 'prompt.eaten' is no event of MLflow's; use registered_model.created, ")
+    assert message.startswith("events: 'prompt.eaten' is not an MLflow event; use registered_model.created, ")
 
 
 def test_several_of_one_name(run: ModuleRunner, client: RestClient) -> None:
@@ -101,7 +100,7 @@ def test_several_of_one_name(run: ModuleRunner, client: RestClient) -> None:
         numbers.append(client.write("POST", WEBHOOKS, body, idempotent=False)["webhook"]["webhook_id"])
     for check in (False, True):
         message = run.fail(MODULE, name="test.twin", status="DISABLED", check=check)
-        assert message.startswith(f"2 webhooks are called 'test.twin' ({', '.join(sorted(numbers))}); remove them all with state: absent")
+        assert message.startswith(f"2 webhooks are named 'test.twin' ({', '.join(sorted(numbers))}); remove them all with state: absent")
     found = run.succeed(f"{MODULE}_info", name="test.twin")["webhooks"]
     assert [(entry["webhook_id"], entry["namesakes"]) for entry in found] == [(numbers[0], [numbers[1]]), (numbers[1], [numbers[0]])]
     assert run.succeed(MODULE, name="test.twin", state="absent")["actions"] == ["delete webhook test.twin"]
@@ -166,10 +165,10 @@ def test_a_delivery_that_is_not_taken(lenient: Server) -> None:
     with loopback.Server([loopback.reply(404, "nobody here", "text/plain")]).running() as receiver:
         url = f"http://127.0.0.1:{receiver.port}/hook"
         message = lenient.run.fail(MODULE, name="test.refused", url=url, events=["prompt.created"], test=True)
-    assert message.startswith(f"test: webhook 'test.refused' is in place, and '{url}' did not take a delivery: 404 'nobody here'; check")
+    assert message.startswith(f"test: webhook 'test.refused' is in place, but '{url}' did not accept a delivery: 404 'nobody here'; check")
     with loopback.Server([loopback.hang]).running() as receiver:
         message = lenient.run.fail(MODULE, name="test.refused", url=f"http://127.0.0.1:{receiver.port}/hook", test=True, timeout=5)
-    assert message.startswith("test: webhook 'test.refused' is in place, and its delivery was not over in time: ")
+    assert message.startswith("test: webhook 'test.refused' is in place, but its delivery did not finish in time: ")
     assert message.endswith("raise timeout")
 
 
@@ -189,7 +188,7 @@ def own(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ser
     ("url", "problem"),
     [
         ("https://127.0.0.1/hook", "'127.0.0.1' resolves to 127.0.0.1, which is not a public address; .*MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true"),
-        ("http://192.0.0.9/hook", "MLflow delivers to https alone; .*MLFLOW_WEBHOOK_ALLOWED_SCHEMES=http,https"),
+        ("http://192.0.0.9/hook", "MLflow delivers only to https; .*MLFLOW_WEBHOOK_ALLOWED_SCHEMES=http,https"),
         ("https://nowhere.invalid/hook", "the server cannot resolve its host name; "),
     ],
 )

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from harness import ModuleRunner, Table, WriteGuard, twelve_steps
-from servers import Flavour, Server, Servers
+from tracking_servers import Flavour, Server, Servers
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
 
 MODULE = "mlflow_workspace"
 WORKSPACES = "/api/3.0/mlflow/workspaces"
@@ -46,6 +46,14 @@ def make(client: RestClient, name: str) -> RestClient:
     return client.within(name)
 
 
+def test_a_location_cannot_be_chosen_where_workspaces_have_their_own(run: ModuleRunner) -> None:
+    entries = [{"name": "written first"}, {"name": "elsewhere", "artifact_location": "s3://bucket/a"}]
+    for check in (True, False):
+        message = run.fail("mlflow_resources", experiments=entries, check=check)
+        assert "experiments: 'elsewhere': artifact_location: 's3://bucket/a' cannot be chosen on a server with workspaces" in message
+    assert run.succeed("mlflow_experiment_info", name="written first")["experiments"] == []
+
+
 def test_twelve_steps(run: ModuleRunner, server: Server) -> None:
     table = Table(
         module=MODULE,
@@ -73,7 +81,8 @@ def test_one_that_is_not_empty_stays(run: ModuleRunner, client: RestClient, thin
     what = thing.replace("deleted ", "")
     for check in (False, True):
         message = run.fail(MODULE, name="test-a", state="absent", check=check)
-        assert message.startswith(f"mode: restrict does not delete workspace 'test-a', which holds the {what} 'x'; empty it, or choose set_default")
+        wanted = f"mode: restrict does not delete workspace 'test-a', which contains the {what} 'x'; empty it, or choose set_default"
+        assert message.startswith(wanted)
 
 
 def test_what_becomes_of_the_things_in_it(run: ModuleRunner, client: RestClient) -> None:
@@ -96,7 +105,7 @@ def test_what_becomes_of_the_things_in_it(run: ModuleRunner, client: RestClient)
 
 
 def test_the_default_stays(run: ModuleRunner) -> None:
-    assert "name: 'default' is the workspace that MLflow falls back on" in run.fail(MODULE, name="default", state="absent")
+    assert "name: 'default' is MLflow's default workspace" in run.fail(MODULE, name="default", state="absent")
     assert not run.succeed(MODULE, name="default")["changed"]
     assert "default" in {entry["name"] for entry in run.succeed(f"{MODULE}_info")["workspaces"]}
 
@@ -124,7 +133,7 @@ def test_a_workspace_that_is_not_there(run: ModuleRunner) -> None:
         assert message.startswith("workspace: 'nowhere' does not exist on http://")
         assert message.endswith("create it with mlflow_workspace, or correct the option")
     assert "does not exist on" in run.fail("mlflow_registered_model_info", workspace="nowhere")
-    assert "workspace: 'Not_One' is no workspace's name to MLflow" in run.fail("mlflow_experiment", name="x", workspace="Not_One")
+    assert "workspace: 'Not_One' is not a valid workspace name" in run.fail("mlflow_experiment", name="x", workspace="Not_One")
 
 
 @pytest.mark.parametrize("flavour", [Flavour("3.17.2", "sqlite"), Flavour("2.22.5", "sqlite", auth=True)], ids=str)

@@ -56,9 +56,9 @@ class Cluster:
             raise CommandError(f"{command}: status {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
 
-    def kubectl(self, *words: str, timeout: float = 120) -> str:
+    def kubectl(self, *words: str, timeout: float = 120, stdin: str | None = None) -> str:
         """Run kubectl in the deployment's namespace; its standard output."""
-        return self.run(f"k3s kubectl --namespace {self.namespace} {shlex.join(words)}", timeout=timeout)
+        return self.run(f"k3s kubectl --namespace {self.namespace} {shlex.join(words)}", timeout=timeout, stdin=stdin)
 
     def get(self, kind: str, name: str = "", *words: str) -> Any:
         """An object, or the list of a kind's objects, as a dict."""

@@ -1,6 +1,7 @@
 """The akko deployment, line by line of its text, as far as this collection makes it so far."""
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 from cluster import Cluster
 
-seed = pytest.mark.seed
+pytestmark = pytest.mark.akko
+line = pytest.mark.line
 HERE = Path(__file__).parent
 
 
@@ -57,14 +59,14 @@ def notebook(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 # Architecture
 
-@seed("MLflow (:5000), Tracking Server + UI")
+@line("MLflow (:5000), Tracking Server + UI")
 def test_server_and_page(cluster: Cluster) -> None:
     """From another node's network and a pod: /health says OK, / is the UI's page."""
     assert in_pod(cluster, "curl", "-s", f"http://{cluster.name}:5000/health") == "OK"
     assert "<title>MLflow</title>" in in_pod(cluster, "curl", "-s", f"http://{cluster.name}:5000/")
 
 
-@seed("PostgreSQL stores experiment metadata")
+@line("PostgreSQL stores experiment metadata")
 def test_metadata_in_postgresql(cluster: Cluster, notebook: dict[str, str]) -> None:
     """Psql finds the notebook's run, its parameters and metrics."""
     query = f"SELECT count(*) FROM params WHERE run_uuid = '{notebook['run_id']}'"
@@ -72,7 +74,7 @@ def test_metadata_in_postgresql(cluster: Cluster, notebook: dict[str, str]) -> N
     assert int(found.split()[0]) == 2
 
 
-@seed("Object storage holds artifacts at s3://akko-warehouse/mlflow/")
+@line("Object storage holds artifacts at s3://akko-warehouse/mlflow/")
 def test_artifacts_in_the_bucket(cluster: Cluster, notebook: dict[str, str]) -> None:
     """`mc ls` in the MinIO pod lists the notebook's model."""
     listed = in_pod(cluster, "mc", "ls", "--recursive", "local/akko-warehouse/mlflow/", of=f"deploy/{cluster.variables['artifact_store_name']}")
@@ -82,7 +84,7 @@ def test_artifacts_in_the_bucket(cluster: Cluster, notebook: dict[str, str]) -> 
 
 # URLs
 
-@seed("https://experiments.akko.local")
+@line("https://experiments.akko.local")
 def test_page_over_https(cluster: Cluster) -> None:
     """The UI's page through ingress and TLS, verified against the deployment's authority, with the password."""
     answer = cluster.https("GET", "/")
@@ -90,21 +92,32 @@ def test_page_over_https(cluster: Cluster) -> None:
     assert b"<title>MLflow</title>" in answer.body
 
 
+@line("(beyond) http:// leads to https://")
+def test_http_leads_to_https(cluster: Cluster) -> None:
+    """Port 80 of the ingress redirects for good, with path and query, and asks for no password."""
+    connection = http.client.HTTPConnection(cluster.address, 80, timeout=30)
+    connection.request("GET", "/models?x=1", headers={"Host": cluster.host})
+    answer = connection.getresponse()
+    connection.close()
+    assert answer.status in (301, 308)
+    assert answer.getheader("Location") == f"https://{cluster.host}/models?x=1"
+
+
 # Usage
 
-@seed("From Notebooks: parameters, metrics, mlflow.sklearn.log_model")
+@line("From Notebooks: parameters, metrics, mlflow.sklearn.log_model")
 def test_notebook(notebook: dict[str, str]) -> None:
     """The text's program with the real mlflow package, through the ingress."""
     assert notebook["accuracy"] == "0.94"
 
 
-@seed("Experiment Comparison: search_runs, order_by metrics")
+@line("Experiment Comparison: search_runs, order_by metrics")
 def test_comparison(notebook: dict[str, str]) -> None:
     """The text's program; the run just logged is the best one."""
     assert notebook["best"] == notebook["run_id"]
 
 
-@seed("Model Registry: register_model, transition to Production")
+@line("Model Registry: register_model, transition to Production")
 def test_registry(notebook: dict[str, str]) -> None:
     """The text's program; the stage read back, the model loaded and used."""
     assert notebook["stage"] == "Production"
@@ -113,7 +126,7 @@ def test_registry(notebook: dict[str, str]) -> None:
 
 # Configuration
 
-@seed("image localhost:5050/akko-mlflow:2026.03")
+@line("image localhost:5050/akko-mlflow:2026.03")
 def test_image(cluster: Cluster, container: dict[str, Any]) -> None:
     """The Deployment's image, and that the nodes pulled it from the registry."""
     assert str(container["image"]).split("@")[0] == "localhost:5050/akko-mlflow:2026.03"
@@ -121,27 +134,27 @@ def test_image(cluster: Cluster, container: dict[str, Any]) -> None:
     assert "2026.03" in json.loads(catalog)["tags"]
 
 
-@seed("database host akko-postgresql, name mlflow")
+@line("database host akko-postgresql, name mlflow")
 def test_database(environment: dict[str, str]) -> None:
     """MLFLOW_BACKEND_STORE_URI of the running server; no password in it."""
     uri = environment["MLFLOW_BACKEND_STORE_URI"]
     assert re.fullmatch(r"postgresql\+psycopg2://mlflow@akko-postgresql(\.akko\.svc(\.cluster\.local)?)?:5432/mlflow", uri), uri
 
 
-@seed("artifacts root s3://akko-warehouse/mlflow/")
+@line("artifacts root s3://akko-warehouse/mlflow/")
 def test_destination(environment: dict[str, str]) -> None:
     """MLFLOW_ARTIFACTS_DESTINATION of the running server."""
     assert environment["MLFLOW_ARTIFACTS_DESTINATION"].rstrip("/") == "s3://akko-warehouse/mlflow"
 
 
-@seed("artifacts s3Endpoint http://akko-minio:9000")
+@line("artifacts s3Endpoint http://akko-minio:9000")
 def test_endpoint(cluster: Cluster, environment: dict[str, str]) -> None:
     """MLFLOW_S3_ENDPOINT_URL, and that MinIO answers there."""
     assert environment["MLFLOW_S3_ENDPOINT_URL"] == "http://akko-minio:9000"
     in_pod(cluster, "curl", "-sf", "http://akko-minio:9000/minio/health/live")
 
 
-@seed("ingress host experiments.akko.local")
+@line("ingress host experiments.akko.local")
 def test_ingress(cluster: Cluster) -> None:
     """The Ingress' rule and its TLS entry."""
     spec = cluster.get("ingress", cluster.name)["spec"]
@@ -149,13 +162,13 @@ def test_ingress(cluster: Cluster) -> None:
     assert spec["tls"][0]["hosts"] == ["experiments.akko.local"]
 
 
-@seed("resources 100m/256Mi to 500m/512Mi")
+@line("resources 100m/256Mi to 500m/512Mi")
 def test_resources(container: dict[str, Any]) -> None:
     """The container's requests and limits."""
     assert container["resources"] == {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "500m", "memory": "512Mi"}}
 
 
-@seed("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (from secret)")
+@line("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (from secret)")
 def test_credentials_from_a_secret(cluster: Cluster, container: dict[str, Any], environment: dict[str, str]) -> None:
     """No value in the Deployment, and none of the deployment's passwords in any ConfigMap or Deployment."""
     assert environment["AWS_ACCESS_KEY_ID"]
@@ -168,14 +181,14 @@ def test_credentials_from_a_secret(cluster: Cluster, container: dict[str, Any], 
 
 # Authentication
 
-@seed("Protected at the ingress")
+@line("Protected at the ingress")
 def test_no_entry_without_a_password(cluster: Cluster) -> None:
     """401 without credentials, for the page and for the API."""
     for path in ("/", "/api/2.0/mlflow/experiments/search?max_results=1"):
         assert cluster.https("GET", path, anonymous=True).status == 401
 
 
-@seed("Internal calls need no authentication")
+@line("Internal calls need no authentication")
 def test_internal_calls(cluster: Cluster) -> None:
     """The API by http://akko-akko-mlflow:5000 from a pod."""
     path = "api/2.0/mlflow/experiments/search?max_results=1"
@@ -184,21 +197,21 @@ def test_internal_calls(cluster: Cluster) -> None:
 
 # Healthcheck
 
-@seed("livenessProbe /health:5000, 15 s, every 30 s")
+@line("livenessProbe /health:5000, 15 s, every 30 s")
 def test_liveness(container: dict[str, Any]) -> None:
     """The probe's path, port, delay and period."""
     probe = container["livenessProbe"]
     assert (probe["httpGet"]["path"], probe["initialDelaySeconds"], probe["periodSeconds"]) == ("/health", 15, 30)
 
 
-@seed("readinessProbe /health:5000, 10 s, every 10 s")
+@line("readinessProbe /health:5000, 10 s, every 10 s")
 def test_readiness(container: dict[str, Any]) -> None:
     """The probe's path, port, delay and period."""
     probe = container["readinessProbe"]
     assert (probe["httpGet"]["path"], probe["initialDelaySeconds"], probe["periodSeconds"]) == ("/health", 10, 10)
 
 
-@seed("MLflow server within 512 Mi")
+@line("MLflow server within 512 Mi")
 def test_never_killed(cluster: Cluster) -> None:
     """No container of the server was ended for its memory."""
     for pod in cluster.get("pods", "", "--selector", "app.kubernetes.io/name=akko-mlflow"):
@@ -206,7 +219,7 @@ def test_never_killed(cluster: Cluster) -> None:
             assert status.get("lastState", {}).get("terminated", {}).get("reason") != "OOMKilled"
 
 
-@seed("The mlflow database is created automatically")
+@line("The mlflow database is created automatically")
 def test_database_made(cluster: Cluster) -> None:
     """psql: the database's owner is a role of its own, no superuser."""
     query = "SELECT pg_get_userbyid(datdba), (SELECT rolsuper FROM pg_roles WHERE rolname = 'mlflow') FROM pg_database WHERE datname = 'mlflow'"
@@ -215,7 +228,7 @@ def test_database_made(cluster: Cluster) -> None:
 
 # Troubleshooting: the commands as they stand, for what this collection makes
 
-@seed("runbook: the commands")
+@line("runbook: the commands")
 @pytest.mark.parametrize(("command", "expected"), [
     ("kubectl get pods -n akko -l app.kubernetes.io/name=minio", "Running"),
     ("kubectl exec -n akko deploy/akko-minio -- mc ls local/akko-warehouse/mlflow/", "/"),
@@ -238,14 +251,14 @@ def test_runbook(cluster: Cluster, command: str, expected: str) -> None:
 
 # Not in the text, and expected of whoever deploys it
 
-@seed("(beyond) only the names it is reached by")
+@line("(beyond) only the names it is reached by")
 def test_foreign_host(cluster: Cluster) -> None:
     """403 for a Host header that nobody named."""
     answer = in_pod(cluster, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: evil.example.com", f"http://{cluster.name}:5000/")
     assert answer == "403"
 
 
-@seed("(beyond) a browser can change things")
+@line("(beyond) a browser can change things")
 def test_origin(cluster: Cluster) -> None:
     """A POST with the page's own Origin is taken, another's is refused with 403."""
     url = f"http://{cluster.name}:5000/ajax-api/2.0/mlflow/experiments/search"
@@ -255,7 +268,7 @@ def test_origin(cluster: Cluster) -> None:
     assert in_pod(cluster, *words, "-H", "Origin: https://evil.example.com", url) == "403"
 
 
-@seed("(beyond) restricted pods, no token, no service links")
+@line("(beyond) restricted pods, no token, no service links")
 def test_restricted(cluster: Cluster) -> None:
     """The namespace enforces 'restricted'; no pod mounts a token; none has service links."""
     labels = cluster.get("namespace", cluster.namespace)["metadata"]["labels"]
@@ -265,7 +278,7 @@ def test_restricted(cluster: Cluster) -> None:
         assert pod["spec"].get("enableServiceLinks") is False, pod["metadata"]["name"]
 
 
-@seed("(beyond) TLS between MLflow and PostgreSQL")
+@line("(beyond) TLS between MLflow and PostgreSQL")
 def test_database_tls(cluster: Cluster) -> None:
     """pg_stat_ssl: every session over the network is encrypted; a plain one is refused."""
     query = "SELECT count(*), count(*) FILTER (WHERE ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr IS NOT NULL"
@@ -274,7 +287,7 @@ def test_database_tls(cluster: Cluster) -> None:
     assert every == encrypted
 
 
-@seed("(beyond) MLflow's key reaches its bucket alone")
+@line("(beyond) MLflow's key reaches its bucket alone")
 def test_least_privilege(cluster: Cluster) -> None:
     """boto3 in the server's pod: its own prefix can be listed, making another bucket is denied."""
     program = ("import boto3, os; s = boto3.client('s3', endpoint_url=os.environ['MLFLOW_S3_ENDPOINT_URL']);"
@@ -283,7 +296,7 @@ def test_least_privilege(cluster: Cluster) -> None:
     assert in_pod(cluster, "python", "-c", program).split() == ["True", "AccessDenied"]
 
 
-@seed("(beyond) a 2 GiB artifact passes the ingress")
+@line("(beyond) a 2 GiB artifact passes the ingress")
 @pytest.mark.slow
 def test_large_artifact(cluster: Cluster) -> None:
     """Curl on the first server sends 2 GiB through ingress and TLS, and reads their length back."""

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from playbook import Run, play, roles_playbook
 
-seed = pytest.mark.seed("(beyond) mishaps: one message that names the remedy, and a run after it converges")
+pytestmark = [pytest.mark.akko, pytest.mark.alters]
+line = pytest.mark.line("(beyond) mishaps: one message that names the remedy, and a run after it converges")
 SERVER = ["mlflow_image", "postgresql", "artifact_store", "mlflow_server"]
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 #: A database and an artifact store of their own, on a disk that becomes full.
@@ -71,6 +74,22 @@ def assert_discreet(run: Run, cluster: Cluster, secrets: set[str]) -> None:
     """Neither a stack trace nor a secret is in what the run printed."""
     assert "Traceback" not in run.output
     assert not [value for value in secrets | values(cluster) if value in run.output], "a secret was printed"
+
+
+def assert_leads_there(cluster: Cluster, run: Run) -> None:
+    """The commands that a run ends with, pasted on the first server and on another host, let a client there reach the page."""
+    client = cluster.agents[0]
+    commands = re.findall(r"^  ((?:echo|kubectl) .*)$", run.output, re.M)
+    password, ca = (cluster.run(command) for command in commands if command.startswith("kubectl "))
+    hosts = next(command for command in commands if command.endswith(">>/etc/hosts"))
+    try:
+        cluster.run(hosts, client)
+        cluster.run("umask 077; cat >/run/page.crt", client, stdin=ca)
+        login = f'user = "{cluster.credentials[0]}:{password.strip()}"\n'
+        answer = cluster.run(f"curl -s -K - --cacert /run/page.crt -w '%{{http_code}}' -o /dev/null https://{cluster.host}/", client, stdin=login)
+        assert answer == "200"
+    finally:
+        cluster.run(f"sed -i '/ {cluster.host}$/d' /etc/hosts; rm -f /run/page.crt", client)
 
 
 def sql(cluster: Cluster, statement: str) -> None:
@@ -129,7 +148,7 @@ def expired(names: list[str], authority: dict[str, str] | None = None) -> dict[s
     return {"tls.crt": made.public_bytes(serialization.Encoding.PEM).decode(), "tls.key": plain.decode()}
 
 
-@seed
+@line
 def test_an_image_without_the_driver(cluster: Cluster, deploy: Callable[..., Run], secrets: set[str]) -> None:
     """The deployed image with a layer that takes psycopg2 away: the migration says so, and the server of before serves on."""
     image = cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -145,13 +164,13 @@ def test_an_image_without_the_driver(cluster: Cluster, deploy: Callable[..., Run
 
     run = deploy(SERVER, mlflow_image_existing=bad)
 
-    assert_says(run, "lacks PostgreSQL's driver", "use an image that has it", f"the server of before, {image}, serves on")
+    assert_says(run, "lacks PostgreSQL's driver", "use an image that has it", f"the previous server, {image}, is still serving")
     assert_discreet(run, cluster, secrets)
     assert pods(cluster) == before
     assert serves(cluster)
 
 
-@seed
+@line
 def test_an_expired_certificate_that_is_given(cluster: Cluster, deploy: Callable[..., Run], secrets: set[str], tmp_path: Path) -> None:
     """It is refused before anything is changed, with the day it expired, and the one of before is served on."""
     given = expired([cluster.host])
@@ -194,11 +213,11 @@ def disk(cluster: Cluster) -> Iterator[str]:
             rm -f /run/mlops-mlflow-mishaps-*; umount {DISK}; rmdir {DISK}""", timeout=180)
 
 
-@seed
+@line
 def test_a_full_disk(cluster: Cluster, deploy: Callable[..., Run], secrets: set[str], disk: str) -> None:
     """Too small for PostgreSQL from the start, then full while it and MinIO run: each time a message, and a run after the remedy goes through."""
     small = deploy(["postgresql"], **APART, kubernetes_timeout=15)
-    assert_says(small, "StatefulSet small-database", "No space left on device", "the volume is full: enlarge it, or empty it")
+    assert_says(small, "StatefulSet small-database", "No space left on device", "the volume is full: enlarge it, or free space")
 
     cluster.run(f"mount -o remount,size=256m {disk}")
     enlarged = deploy(["postgresql", "artifact_store"], **APART)
@@ -218,7 +237,68 @@ def test_a_full_disk(cluster: Cluster, deploy: Callable[..., Run], secrets: set[
         assert_discreet(run, cluster, secrets)
 
 
-@seed
+@line
+def test_keys_that_are_gone(cluster: Cluster, secrets: set[str]) -> None:
+    """Secrets on which data, clients and people depend are not made anew: the run ends before its first change, and goes on with them put back."""
+    store, database = cluster.variables["artifact_store_name"], cluster.variables["postgresql_name"]
+    names = [cluster.name, database, f"{store}-root", f"{store}-mlflow", f"{cluster.name}-tls-ca"]
+    kept = json.dumps({"apiVersion": "v1", "kind": "List", "items": [cluster.get("secret", name) for name in names]})
+    try:
+        cluster.kubectl("delete", "secret", *names)
+        run = play()
+        assert_says(run, *(f"Secret {name} in namespace {cluster.namespace} does not exist" for name in names), "kubernetes_fresh_start: true",
+                    f"Deployment {cluster.name} and Secret {cluster.name}-env depend on its webhook-key, crypto-passphrase",
+                    f"kubectl --namespace {cluster.namespace} apply --filename BACKUP")
+        assert run.changed == 0
+        assert_discreet(run, cluster, secrets)
+    finally:
+        cluster.kubectl("apply", "--filename", "-", stdin=kept)
+    again = play()
+    assert (again.status, again.changed) == (0, 0), again.output
+
+
+@pytest.mark.outage
+@line
+def test_data_that_are_gone(cluster: Cluster, secrets: set[str]) -> None:
+    """An emptied volume of PostgreSQL, then a bucket that is gone: an alarm, and not a fresh start. With the data put back all goes on."""
+    database, store = cluster.variables["postgresql_name"], cluster.variables["artifact_store_name"]
+    with moved_away(cluster, database, f"statefulset/{database}"):
+        run = play()
+        assert_says(run, "database 'mlflow' does not exist, and create is false", "backup")
+        assert_discreet(run, cluster, secrets)
+    with moved_away(cluster, store, f"deployment/{store}"):
+        run = play()
+        assert_says(run, f"bucket '{cluster.variables['artifact_store_bucket']}' does not exist, and create is false", "backup")
+        assert_discreet(run, cluster, secrets)
+    until(lambda: serves(cluster))
+    again = play()
+    assert (again.status, again.changed) == (0, 0), again.output
+
+
+@contextmanager
+def moved_away(cluster: Cluster, claim: str, workload: str) -> Iterator[None]:
+    """While this lasts, the workload runs on an emptied volume, and afterwards on what was there before."""
+    volume = json.loads(cluster.run(f"k3s kubectl get pv {cluster.get('pvc', claim)['spec']['volumeName']} --output json"))
+    folder = shlex.quote(volume["spec"].get("hostPath", volume["spec"].get("local"))["path"])
+    [node] = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["values"]
+    host = next(name for name in [*cluster.servers, *cluster.agents] if cluster.run("hostname", name).strip() == node)
+
+    def on_its_own(command: str) -> None:
+        cluster.kubectl("scale", workload, "--replicas=0")
+        cluster.kubectl("rollout", "status", workload, "--timeout=90s")
+        cluster.kubectl("wait", "pod", "--for=delete", f"--selector=app.kubernetes.io/instance={workload.split('/')[1]}", "--timeout=90s")
+        cluster.run(command, host)
+        cluster.kubectl("scale", workload, "--replicas=1")
+        cluster.kubectl("rollout", "status", workload, "--timeout=120s", timeout=130)
+
+    try:
+        on_its_own(f"mkdir {folder}.away && mv {folder}/* {folder}.away/")
+        yield
+    finally:
+        on_its_own(f"rm -rf {folder}/*; mv {folder}.away/* {folder}/; rmdir {folder}.away")
+
+
+@line
 def test_what_was_altered_in_the_services(cluster: Cluster, deploy: Callable[..., Run], secrets: set[str]) -> None:
     """Both passwords in PostgreSQL and MLflow's key in MinIO are others, the certificates of ingress and database have expired: one run heals all."""
     database, store = cluster.variables["postgresql_name"], cluster.variables["artifact_store_name"]
@@ -239,7 +319,7 @@ def test_what_was_altered_in_the_services(cluster: Cluster, deploy: Callable[...
     assert serves(cluster)
 
 
-@seed
+@line
 def test_secrets_that_were_edited(cluster: Cluster, secrets: set[str]) -> None:
     """What the Secrets hold is what counts: one run tells it to PostgreSQL, MinIO, MLflow and the ingress. The run after it changes nothing."""
     mark = f"EditedAt{time.time_ns()}"
@@ -257,4 +337,5 @@ def test_secrets_that_were_edited(cluster: Cluster, secrets: set[str]) -> None:
     again = play()
     assert again.status == 0, again.output
     assert again.changed == 0, again.output
+    assert_leads_there(cluster, again)
     print(f"a run of the whole playbook: {run.seconds:.0f} s, one that changes nothing: {again.seconds:.0f} s")

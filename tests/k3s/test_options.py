@@ -4,7 +4,8 @@ from __future__ import annotations
 import copy
 import json
 import shlex
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ import pytest
 from cluster import Cluster
 from playbook import Run, play, roles_playbook
 
-seed = pytest.mark.seed
+line = pytest.mark.line
 HERE = Path(__file__).parent
 NAMESPACE, NAME = "options", "further"
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
@@ -38,9 +39,9 @@ class Further:
     folder: Path
     image: str
 
-    def deploy(self, *roles: str, **variables: Any) -> Run:
-        """Run roles on the first server with the variables of this server, and others."""
-        return play(roles_playbook(self.folder, roles), {**VARIABLES, "mlflow_server_image": self.image, **variables})
+    def deploy(self, *roles: str, words: Sequence[str] = (), **variables: Any) -> Run:
+        """Run roles on the first server with the variables of this server, and others, and further words of the command line."""
+        return play(roles_playbook(self.folder, roles), {**VARIABLES, "mlflow_server_image": self.image, **variables}, words=words)
 
     def site(self) -> Run:
         """Run all roles that the server takes, but for its verification, which is a minute."""
@@ -86,7 +87,7 @@ def further(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         cluster.run(f"{delete} namespace {NAMESPACE} --timeout=120s", timeout=130)
 
 
-@seed("(beyond) more pods than one, on several hosts")
+@line("(beyond) more pods than one, on several hosts")
 def test_spread(further: Further) -> None:
     """Two pods are on two hosts, and a drain may take one of them."""
     assert len({pod["spec"]["nodeName"] for pod in further.pods()}) == min(2, len(further.cluster.get("nodes")))
@@ -94,7 +95,7 @@ def test_spread(further: Further) -> None:
     assert (budget["expectedPods"], budget["disruptionsAllowed"]) == (2, 1)
 
 
-@seed("(beyond) users and passwords of MLflow's own")
+@line("(beyond) users and passwords of MLflow's own")
 def test_users(further: Further) -> None:
     """401 for nobody and for a wrong password from every pod, 200 for the administrator; the users are in a database of their own."""
     for _ in range(3):
@@ -103,7 +104,7 @@ def test_users(further: Further) -> None:
     assert further.cluster.kubectl("exec", "sts/database", "--", "psql", "-U", "postgres", "-d", "mlflow_auth", "-tAc", query).strip() == "1"
 
 
-@seed("(beyond) metrics for Prometheus")
+@line("(beyond) metrics for Prometheus")
 def test_metrics(further: Further) -> None:
     """/metrics counts MLflow's requests, and asks for the password too."""
     assert further.get("/metrics")[0] == 401
@@ -112,7 +113,7 @@ def test_metrics(further: Further) -> None:
     assert "mlflow_http_request_total" in text
 
 
-@seed("(beyond) a rolling update drops no request")
+@line("(beyond) a rolling update drops no request")
 def test_rolling_update(further: Further) -> None:
     """Two callers ask through the Service while every pod is replaced."""
     before = {pod["metadata"]["name"] for pod in further.pods()}
@@ -138,7 +139,7 @@ def test_rolling_update(further: Further) -> None:
     assert found["failures"] == []
 
 
-@seed("(beyond) the autoscaler's number of pods stays")
+@line("(beyond) the autoscaler's number of pods stays")
 def test_autoscaled(further: Further) -> None:
     """After the number of pods went up within its bounds, a run changes nothing."""
     scaler = further.cluster.get("horizontalpodautoscaler", NAME)["spec"]
@@ -149,16 +150,76 @@ def test_autoscaled(further: Further) -> None:
     assert further.cluster.get("deployment", NAME)["spec"]["replicas"] == 3
 
 
-@seed("(beyond) mishaps: one message that names the remedy, and a run after it converges")
+@line("(beyond) mishaps: one message that names the remedy, and a run after it converges")
 @pytest.mark.parametrize(("variables", "words"), [
-    ({"mlflow_server_workers": 9}, ["4 pods", "9 workers", "756, and PostgreSQL takes 200", "lower mlflow_server_replicas"]),
-    ({"mlflow_server_service_monitor_enabled": True}, ["mlflow_server_service_monitor_enabled", "knows no ServiceMonitor", "Prometheus' operator"]),
+    ({"mlflow_server_workers": 9}, ["4 pods", "9 workers", "756, but PostgreSQL allows 200", "lower mlflow_server_replicas"]),
+    (
+        {"mlflow_server_service_monitor_enabled": True},
+        ["mlflow_server_service_monitor_enabled", "does not have the kind ServiceMonitor", "the Prometheus operator"],
+    ),
 ], ids=["pool", "ServiceMonitor"])
 def test_refused(further: Further, variables: dict[str, Any], words: list[str]) -> None:
     """Sessions that do not fit PostgreSQL, and a kind that the cluster does not know."""
-    connection = {"host": "database", "port": 5432, "max_connections": 200, "user": "mlflow", "database": "mlflow", "auth_database": "mlflow_auth"}
-    run = further.deploy("kubernetes", "mlflow_server", postgresql_connection=connection, **variables)
+    nothing: dict[str, Any] = {"environment": {}, "secret_environment": {}, "volumes": [], "egress": [], "checksum": ""}
+    connection = {"uri": "postgresql://db/mlflow", "auth_uri": "postgresql://db/auth", "database": "mlflow", "max_connections": 200, **nothing}
+    store = {"destination": "s3://mlflow/artifacts", **nothing}
+    run = further.deploy("kubernetes", "mlflow_server", postgresql_connection=connection, artifact_store_connection=store, **variables)
     assert run.status == 2, run.output
     message = run.failures[-1][1]
     for word in words:
         assert word in message
+
+
+@line("(beyond) the password in the Secret is the administrator's")
+def test_the_administrators_password_is_the_secrets(further: Further) -> None:
+    """Edited in the Secret, it is set in MLflow by the next run, which check mode foresees; the old one lets nobody in any more."""
+    before, mark = further.password, f"EditedAt{time.time_ns()}"
+    further.cluster.kubectl("patch", "secret", NAME, "--patch", json.dumps({"stringData": {"admin-password": mark}}))
+    foreseen = further.deploy("postgresql", "artifact_store", "mlflow_server", words=["--check"])
+    run = further.site()
+    assert (foreseen.status, run.status) == (0, 0), foreseen.output + run.output
+    assert run.changed == foreseen.changed
+    assert "Set the administrator's password to the one in the Secret" in run.output
+    assert not [value for value in (before, mark) if value in run.output + foreseen.output]
+    assert further.get(SEARCH, mark)[0] == 200
+    assert further.get(SEARCH, before)[0] == 401
+    del further.password
+    again = further.site()
+    assert (again.status, again.changed) == (0, 0), again.output
+
+
+@line("(beyond) a server is renamed, and keeps its keys")
+def test_a_renamed_server_finds_its_earlier_self(further: Further) -> None:
+    """Refused without a word of the earlier name, which the message names; with it the keys are carried over, and one server is left."""
+    keys = further.cluster.secret(NAME)
+    renamed = {"mlflow_server_name": "renamed", "mlflow_server_app": "renamed"}
+    refused = further.deploy("postgresql", "artifact_store", "mlflow_server", **renamed)
+    assert refused.status == 2
+    assert f"set mlflow_server_previous_name: {NAME}" in refused.failures[-1][1]
+    run = further.deploy("postgresql", "artifact_store", "mlflow_server", **renamed, mlflow_server_previous_name=NAME)
+    assert run.status == 0, run.output
+    assert further.cluster.secret("renamed") == keys
+    kinds = "deployment,service,secret,networkpolicy,serviceaccount,poddisruptionbudget,horizontalpodautoscaler,configmap,cronjob"
+    left = further.cluster.get(kinds, "", "--selector", "app.kubernetes.io/managed-by=mlops.mlflow")
+    names = sorted(f"{item['kind']}/{item['metadata']['name']}" for item in left)
+    assert not [name for name in names if NAME in name], names
+    assert "Deployment/renamed" in names
+    again = further.deploy("postgresql", "artifact_store", "mlflow_server", **renamed, mlflow_server_previous_name=NAME)
+    assert (again.status, again.changed) == (0, 0), again.output
+
+
+@line("(beyond) variables of the k3s service, such as a proxy")
+def test_service_environment(cluster: Cluster, tmp_path: Path) -> None:
+    """Each variable is a line of its own, and k3s has it; the sysctl file is one that the kernel takes."""
+    playbook = tmp_path / "k3s.yml"
+    playbook.write_text("[{hosts: 'k3s_server:k3s_agent', gather_facts: false, become: true, roles: [mlops.mlflow.k3s]}]")
+    variables = {"NO_PROXY": "10.0.0.0/8,.svc,.cluster.local", "MLOPS_MLFLOW_TEST": "of its own"}
+    try:
+        run = play(playbook, {"k3s_environment": variables})
+        assert run.status == 0, run.output
+        environment = cluster.run("tr '\\0' '\\n' </proc/$(systemctl show --property MainPID --value k3s)/environ").splitlines()
+        assert {f"{name}={value}" for name, value in variables.items()} <= set(environment)
+        cluster.run("sysctl --load /etc/sysctl.d/90-k3s.conf")
+        assert play(playbook, {"k3s_environment": variables}).changed == 0
+    finally:
+        assert play(playbook).status == 0

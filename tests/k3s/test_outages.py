@@ -9,6 +9,7 @@ import pytest
 from cluster import Cluster, CommandError
 from ledger import Ledger
 
+pytestmark = pytest.mark.outage
 BACK = 300  # seconds for the platform to serve again
 
 
@@ -41,7 +42,7 @@ OUTAGES: dict[str, Callable[[Cluster], None]] = {
 }
 
 
-@pytest.mark.seed("(beyond) nothing acknowledged is lost")
+@pytest.mark.line("(beyond) nothing acknowledged is lost")
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_nothing_acknowledged_is_lost(cluster: Cluster, outage: str) -> None:
     """While a client logs five records a second and artifacts, this is killed; all is served again by itself."""

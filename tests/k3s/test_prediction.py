@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.akko
 CHANGES = Path("/var/tmp/mlops-mlflow-hosts/changes.jsonl")
 
 
-@pytest.mark.seed("(beyond) check mode predicts the first run")
+@pytest.mark.line("(beyond) check mode predicts the first run")
 def test_check_mode_predicted_the_first_run() -> None:
     """Task by task, host by host, on bare hosts."""
     runs = [json.loads(line) for line in CHANGES.read_text().splitlines()]

@@ -11,7 +11,7 @@ import pytest
 from cluster import Cluster
 from playbook import Run, play
 
-seed = pytest.mark.seed
+line = pytest.mark.line
 BACKUP = "/var/tmp/mlflow-3.16.1.dump"
 POSTGRESQL = "k3s kubectl --namespace {} exec --stdin sts/akko-postgresql --"
 CONTENT = b"an artifact of the older version\n" * 1000
@@ -62,7 +62,7 @@ def run(cluster: Cluster) -> Any:
     return info
 
 
-@seed("(beyond) a failing migration leaves the old version serving")
+@line("(beyond) a failing migration leaves the old version serving")
 def test_a_migration_that_fails(cluster: Cluster, run: dict[str, str]) -> None:
     """MLflow's role may not write the table of revisions: one message says so, 3.16.1 serves on."""
     before, revision = data(cluster, run), sql(cluster, "SELECT version_num FROM alembic_version")
@@ -79,7 +79,7 @@ def test_a_migration_that_fails(cluster: Cluster, run: dict[str, str]) -> None:
     assert data(cluster, run) == before
 
 
-@seed("(beyond) an upgrade by one variable")
+@line("(beyond) an upgrade by one variable")
 def test_upgrade(cluster: Cluster, run: dict[str, str]) -> None:
     """3.17.2 serves on the newer schema, and has the runs, models and artifacts of 3.16.1."""
     before, revision = data(cluster, run), sql(cluster, "SELECT version_num FROM alembic_version")
@@ -94,7 +94,7 @@ def test_upgrade(cluster: Cluster, run: dict[str, str]) -> None:
     assert again.changed == 0
 
 
-@seed("(beyond) a backup of before the upgrade is migrated when it is restored")
+@line("(beyond) a backup of before the upgrade is migrated when it is restored")
 def test_a_backup_of_before(cluster: Cluster, run: dict[str, str]) -> None:
     """Restored under 3.17.2, it is seen and migrated by the next run; the one after that changes nothing."""
     before, revision = data(cluster, run), sql(cluster, "SELECT version_num FROM alembic_version")

@@ -8,8 +8,10 @@ import logging
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from serving import Server, free_port
+from mlflow_server import Server, free_port
+from rich.console import Console
 
 import mlflow_utils
-from mlflow_utils.cli import errors
+from mlflow_utils.cli import errors, output
 from mlflow_utils.cli.app import SECRETS, _objective, run
+from mlflow_utils.cli.completion import PATIENCE
 from mlflow_utils.cli.output import plain
 from mlflow_utils.model_registry import Conflict, KServeMetadata, ModelRegistry
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 SOURCE = Path(mlflow_utils.__file__).parents[1]
 PASSWORD = "not to be seen $HOME 'x'"
 MODULE = ("-m", "mlflow_utils.cli")
+CAPTURE: dict[str, Any] = {"capture_output": True, "text": True}
 Done = subprocess.CompletedProcess[str]
 Command = Callable[..., Done]
 
@@ -316,7 +321,8 @@ def test_version_help_and_completion(client: Client, experiment: str) -> None:
     environment = settings(**client.environment())
     assert execute("--version", environment=environment).stdout.strip() == mlflow_utils.__version__
     words = execute("--help", environment=environment).stdout
-    for name in ("experiments", "runs", "compare", "models", "promote", "rollback", "serve-manifest", "health", "env", "--show-completion"):
+    commands = "experiments runs compare models promote rollback serve-manifest health doctor login logout token env".split()
+    for name in [*commands, "--show-completion"]:
         assert name in words
     asked = {"_MLFLOW_UTILS_COMPLETE": "complete_bash", "COMP_WORDS": "mlflow-utils ser", "COMP_CWORD": "1"}
     assert start(environment={**environment, **asked}).stdout.split() == ["serve-manifest"]
@@ -324,6 +330,82 @@ def test_version_help_and_completion(client: Client, experiment: str) -> None:
     assert experiment in start(environment={**environment, **asked}).stdout
     nobody = {**environment, **asked, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     assert experiment not in start(environment=nobody).stdout
+
+
+def test_the_tab_key_is_answered_at_once_and_without_a_word(client: Client) -> None:
+    """Where the server is away, takes no connection or is slow: by how much longer than for what no server is asked."""
+
+    def pressed(words: str, **variables: str) -> tuple[float, str]:
+        begun = time.monotonic()
+        asked = {"_MLFLOW_UTILS_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": words}
+        words_of_python = [sys.executable, *MODULE]
+        done = subprocess.run(words_of_python, env=settings(**asked, **variables), stdin=subprocess.DEVNULL, timeout=60, check=False, **CAPTURE)
+        assert done.stderr == ""
+        return time.monotonic() - begun, done.stdout.strip()
+
+    least, found = min(pressed("mlflow-utils run") for _ in range(3))
+    assert "runs" in found
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uris = [f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{silent.getsockname()[1]}", "http://mlflow.mlflow.svc.cluster.local"]
+        for uri in uris:
+            for command in ("runs", "models"):
+                seconds, found = min(pressed(f"mlflow-utils {command} a", MLFLOW_TRACKING_URI=uri) for _ in range(2))
+                assert found in {"", "_files"}, "what zsh is told where there is nothing"
+                # Without a limit, the client tries again for minutes.
+                assert seconds - least < PATIENCE + 10, uri
+
+
+RUN_ROWS = [
+    {"run_id": f"{number:032x}", "run_name": f"painted-fox-{number}", "status": "FINISHED", **{f"metrics.m{each}": 0.1 * each for each in range(10)}}
+    for number in range(8)
+]
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_a_terminal_of_80_columns_shows_ids_whole_and_says_what_it_leaves_out(
+    count: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "Console", lambda **options: Console(force_terminal=True, width=80, color_system=None, **options))
+    output.table(RUN_ROWS[:count])
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    text = " ".join(lines)
+    for row in RUN_ROWS[:count]:
+        assert len([line for line in lines if str(row["run_id"]) in line]) == 1
+        assert str(row["run_name"]) in text
+    if count == 2:
+        assert all(text.count(f"metrics.m{each}") == 2 for each in range(10)), "one below the other, everything is there"
+    else:
+        assert len(lines) < 2 * count + 6, "a line a run"
+        assert all(f"metrics.m{each}" in text for each in range(10)), "what is left out is named"
+        assert "columns do not fit" in text
+
+
+def test_the_manifest_of_a_model_that_kserve_cannot_serve_says_what_to_do(client: Client, command: Command) -> None:
+    import mlflow  # noqa: PLC0415 - two seconds
+    import numpy as np  # noqa: PLC0415 - comes with mlflow
+    from mlflow.models import infer_signature  # noqa: PLC0415 - as above
+    from sklearn.linear_model import LinearRegression  # noqa: PLC0415 - as above
+
+    features = np.array([[0.0], [1.0]])
+    fitted = LinearRegression().fit(features, [0.0, 1.0])
+    experiment_id = client.mlflow.create_experiment(f"serving {uuid.uuid4().hex}")
+    signature = infer_signature(features, fitted.predict(features))
+    name = f"served-{uuid.uuid4().hex}"
+    for options in ({}, {"serialization_format": "cloudpickle", "signature": signature}):
+        with mlflow.start_run(experiment_id=experiment_id) as active:
+            mlflow.sklearn.log_model(fitted, name="model", pip_requirements=["scikit-learn"], **options)
+        ModelRegistry(client).register(f"runs:/{active.info.run_id}/model", name)
+    said = {}
+    for version in ("1", "2"):
+        out, err = io.StringIO(), io.StringIO()
+        with restored(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            assert run(["serve-manifest", name, version, "--artifact-root", "s3://warehouse/mlflow"]) == 0
+        said[version] = err.getvalue()
+        assert yaml.safe_load(out.getvalue())["kind"] == "InferenceService"
+    assert 'log it with serialization_format="cloudpickle", or set the runtime' in said["1"]
+    assert "the model has no signature" in said["1"]
+    assert said["2"] == ""
 
 
 def test_progress_is_shown_on_a_terminal_only(client: Client, experiment: str, command: Command) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Server, free_port
+from mlflow_server import Server, free_port
 
 from mlflow_utils import Client, Settings, SettingsError, connect, load_settings
 from mlflow_utils.client import HOMELAB, VARIABLES

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflow_utils import _report, _runs
-from mlflow_utils._lookup import NotFound
+from mlflow_utils._reading import NotFound
 from mlflow_utils._selection import best, pareto_front, ranked
 from mlflow_utils.experiment_comparison import Comparison, compare
 

@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serving import Server, free_port, rows
+from mlflow_server import Server, free_port, rows
 
 from mlflow_utils import InferenceTracker, Settings, load_settings
-from mlflow_utils._aggregate import Window, quantile
-from mlflow_utils._outbox import Batch, Disk, Session, new_session_id
 from mlflow_utils._rest import Api, Refused
+from mlflow_utils.inference.aggregate import Window, quantile
+from mlflow_utils.inference.outbox import Batch, Session, new_session_id
+from mlflow_utils.inference.spool import Disk
 from mlflow_utils.inference_tracker import Aggregation, Stats, WhenFull, deliver_spool
 
 EXPERIMENT = "inference"
@@ -238,7 +239,7 @@ def test_a_refused_batch_does_not_stop_the_next(here: Settings, tmp_path: Path, 
     with InferenceTracker(EXPERIMENT, settings=here, spool=tmp_path, exit_seconds=60) as tracker:
         tracker._collector._outbox.put(Batch([("not (allowed)", 1.0, 1, 0)], 3))
         assert tracker.record("a", 1.0)
-        assert tracker.flush(60)
+        assert not tracker.flush(60), "something was refused"
         assert tracker.stats().refused == 3
     assert history(here, tracker.run_id, "a") == [1.0]
     assert "MLflow will never accept a batch of 3 records" in caplog.text

@@ -1,5 +1,9 @@
 """The Kubeflow components: compiled, and run by kfp's own local runner against a real server."""
 # kfp reads the annotations of the functions below, so they are not put off.
+import inspect
+import os
+import subprocess
+import sys
 import uuid
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +13,7 @@ import pytest
 import yaml
 from kfp import compiler, components, dsl, local
 
-from mlflow_utils import Client, __version__, kfp_components
+from mlflow_utils import Client, __version__, _kfp_steps, kfp_components, steps
 from mlflow_utils.kfp_components import Components, use_mlflow
 from mlflow_utils.kfp_components import components as components_of
 
@@ -39,6 +43,13 @@ def test_a_component_compiles_to_what_a_cluster_can_run(name: str, tmp_path: Pat
     assert loaded.description
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_component_takes_what_its_step_takes(name: str) -> None:
+    """Its source is copied into the pod, so it cannot be made from the step's."""
+    ours, theirs = (inspect.signature(getattr(module, name)).parameters for module in (_kfp_steps, steps))
+    assert {option: one.default for option, one in ours.items()} == {option: one.default for option, one in theirs.items()}
+
+
 def test_an_image_of_ones_own_installs_nothing(tmp_path: Path) -> None:
     [document] = compiled(components_of("registry.example.org/python-train:1", packages=()).create_run, tmp_path)
     [container] = executors(document).values()
@@ -50,6 +61,49 @@ def test_an_index_of_ones_own_is_asked(tmp_path: Path) -> None:
     [document] = compiled(components_of(index_urls=["https://pypi.example.org/simple"]).create_run, tmp_path)
     [container] = executors(document).values()
     assert "--index-url https://pypi.example.org/simple" in " ".join(container["command"])
+
+
+def test_the_environment_says_where_the_package_comes_from(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom kfp import compiler\nfrom mlflow_utils import kfp_components\n"
+        "compiler.Compiler().compile(kfp_components.create_run, sys.argv[1])"
+    )
+
+    def container(**variables: str) -> dict[str, Any]:
+        file = tmp_path / "component.yaml"
+        subprocess.run([sys.executable, "-c", program, str(file)], env={**os.environ, **variables}, check=True, capture_output=True)
+        [found] = executors(next(yaml.safe_load_all(file.read_text()))).values()
+        return found
+
+    wheel = "https://wheels.example.org/mlflow_utils-1.0.0-py3-none-any.whl"
+    found = container(MLFLOW_UTILS_PACKAGE=wheel, MLFLOW_UTILS_INDEX_URL="https://pypi.example.org/simple")
+    words = " ".join(found["command"])
+    assert wheel in words
+    assert "mlflow-utils==" not in words
+    assert "--index-url https://pypi.example.org/simple" in words
+    found = container(MLFLOW_UTILS_IMAGE="registry.example.org/train:1")
+    assert found["image"] == "registry.example.org/train:1"
+    assert "pip install" not in " ".join(found["command"])
+
+
+def test_a_run_ends_though_a_condition_skips_what_would_end_it(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubeflow calls an exit handler whatever became of the rest, which the compiled pipeline says; what it then does is tried here."""
+
+    def pipeline(f1: float = 0.1) -> None:
+        with dsl.ExitHandler(kfp_components.finish_workflow(experiment="e", workflow_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)):
+            run = kfp_components.create_run(experiment="e", workflow_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+            with dsl.If(f1 > 0.8):
+                kfp_components.finish_run(run_id=run.output)
+
+    [document] = compiled(dsl.pipeline(pipeline, name="skipped"), tmp_path)
+    tasks = document["root"]["dag"]["tasks"]
+    assert tasks["finish-workflow"]["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    for variable, value in client.environment().items():
+        monkeypatch.setenv(variable, value)
+    name = f"kfp-{uuid.uuid4().hex}"
+    run_id = steps.create_run(name, workflow_id="w-1")
+    assert steps.finish_workflow(name, "w-1", "SUCCEEDED") == [run_id]
+    assert client.mlflow.get_run(run_id).info.status == "FINISHED"
 
 
 def test_a_pipeline_of_them_compiles_with_credentials_by_reference(tmp_path: Path) -> None:
@@ -80,10 +134,15 @@ def test_a_pipeline_of_them_compiles_with_credentials_by_reference(tmp_path: Pat
 
 def train(slope: float, model: dsl.Output[dsl.Model]) -> dict:  # type: ignore[type-arg]
     import mlflow.sklearn  # noqa: PLC0415 - kfp copies the source
+    import numpy as np  # noqa: PLC0415 - as above
+    from mlflow.models import infer_signature  # noqa: PLC0415 - as above
     from sklearn.linear_model import LinearRegression  # noqa: PLC0415
 
-    fitted = LinearRegression().fit([[0.0], [1.0]], [0.0, slope])
-    mlflow.sklearn.save_model(fitted, model.path, pip_requirements=["scikit-learn"])
+    features = np.array([[0.0], [1.0]])
+    fitted = LinearRegression().fit(features, [0.0, slope])
+    signature = infer_signature(features, fitted.predict(features))
+    options = {"serialization_format": "cloudpickle", "signature": signature}  # as KServe's own runtime needs it
+    mlflow.sklearn.save_model(fitted, model.path, pip_requirements=["scikit-learn"], **options)
     return {"r2": 1.0 / (1.0 + abs(slope - 2.0))}
 
 
@@ -106,8 +165,10 @@ def training_pipeline() -> Any:
     return dsl.pipeline(pipeline, name="train-and-promote")
 
 
+@pytest.mark.slow  # a process for each of sixteen steps, which imports MLflow
 def test_a_pipeline_runs_locally(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow  # noqa: PLC0415 - costs two seconds
+    import numpy as np  # noqa: PLC0415 - comes with mlflow
 
     for variable, value in {**client.environment(), "MLFLOW_REGISTRY_URI": client.settings.tracking_uri}.items():
         monkeypatch.setenv(variable, value)
@@ -129,5 +190,5 @@ def test_a_pipeline_runs_locally(client: Client, tmp_path: Path, monkeypatch: py
     champion = server.get_model_version_by_alias(name, "champion")
     assert (champion.version, champion.run_id, champion.tags["by"]) == ("1", runs[0].info.run_id, "kfp")
     model = mlflow.pyfunc.load_model(f"models:/{name}@champion")
-    assert model.predict([[3.0]]) == pytest.approx([6.0])
+    assert model.predict(np.array([[3.0]])) == pytest.approx([6.0])
     assert model.metadata.run_id == runs[0].info.run_id

@@ -8,9 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +22,18 @@ from hypothesis import strategies as st
 
 import mlflow_utils
 from mlflow_utils import _history
+from mlflow_utils._alias_or_stage import place_of
 from mlflow_utils._kserve import KServeMetadata, behind_proxy, manifest, service_name
-from mlflow_utils._lookup import NotFound
-from mlflow_utils._place import place_of
+from mlflow_utils._reading import NotFound
 from mlflow_utils._selection import check_improvement
 from mlflow_utils.model_registry import Conflict, ModelRegistry, RegistryError
 
 if TYPE_CHECKING:
     from mlflow_utils.client import Client
 
-KSERVE = ("kserve==0.21.0", "kubernetes==35.0.0")  # the last whose classes kserve can deserialise
 SOURCE = Path(mlflow_utils.__file__).parents[1]
-CAPTURE: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}
+KSERVE = f"{SOURCE.parent}[kserve]"  # as a user installs it, in the versions that the extra's bounds give
+CAPTURE: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300}
 Run = Callable[..., str]
 
 
@@ -174,7 +175,7 @@ def test_references(client: Client, registry: ModelRegistry, name: str, versions
 
 def test_all_pages_are_read(registry: ModelRegistry, name: str, versions: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     versions({}, {}, {}, {}, {})
-    monkeypatch.setattr("mlflow_utils.model_registry.PAGE", 2)
+    monkeypatch.setattr("mlflow_utils._versions.PAGE", 2)
     assert [version.version for version in registry.versions(name)] == ["5", "4", "3", "2", "1"]
     assert name in [model.name for model in registry.models()]
 
@@ -303,6 +304,111 @@ def test_a_promotion_that_another_client_undid_at_once_says_so(
     now = "version 3 has it" if theirs else "no version has it"
     with pytest.raises(Conflict, match=f"version 2 of the model .* got the alias champion, and another client changed that at once: {now}; try"):
         registry.promote(name, 2)
+
+
+# Promoting at the same moment
+
+
+class Turns:
+    """The server, with what is to happen before and after an alias is set."""
+
+    def __init__(self, server: Any, before: Callable[[], object], after: Callable[[], object]) -> None:
+        self._server, self._before, self._after = server, before, after
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "set_registered_model_alias":
+            return getattr(self._server, name)
+
+        def in_turn(*words: Any) -> None:
+            self._before()
+            self._server.set_registered_model_alias(*words)
+            self._after()
+
+        return in_turn
+
+
+def both(client: Client, name: str, turns: Mapping[str, tuple[Callable[[], object], Callable[[], object]]]) -> dict[str, Any]:
+    """What becomes of versions that are promoted at once by f1; each has what is to happen around its move."""
+    found: dict[str, Any] = {}
+
+    def promote(version: str) -> None:
+        registry = ModelRegistry(client)
+        registry._mlflow = Turns(client.mlflow, *turns[version])  # type: ignore[assignment]
+        try:
+            found[version] = registry.promote(name, version, metric="f1")
+        except Conflict as error:
+            found[version] = error
+
+    threads = [threading.Thread(target=promote, args=(version,)) for version in turns]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == len(turns), "a promotion waits for ever"
+    return found
+
+
+def claims_left(registry: ModelRegistry, name: str) -> list[str]:
+    return [tag for tag in registry.model(name).tags if tag.startswith("mlflow_utils.claim.")]
+
+
+def test_the_better_of_two_that_are_promoted_at_once_has_the_place(
+    client: Client, registry: ModelRegistry, name: str, versions: Callable[..., None]
+) -> None:
+    versions({"f1": 0.8}, {"f1": 0.95}, {"f1": 0.9})
+    none = (lambda: None, lambda: None)
+    for _race in range(5):
+        registry.promote(name, 1)
+        found = both(client, name, {"2": none, "3": none})
+        assert champion(registry, name) == "2", found
+        assert found["2"].promoted
+    assert claims_left(registry, name) == []
+
+
+def test_a_worse_one_that_decided_before_and_moves_after_does_not_keep_the_place(
+    client: Client, registry: ModelRegistry, name: str, versions: Callable[..., None]
+) -> None:
+    versions({"f1": 0.8}, {"f1": 0.95}, {"f1": 0.9})
+    registry.promote(name, 1)
+    decided, moved = threading.Event(), threading.Event()
+
+    def worse() -> None:
+        decided.set()
+        assert moved.wait(60)
+
+    found: dict[str, Any] = {}
+    first = threading.Thread(target=lambda: found.update(both(client, name, {"3": (worse, lambda: None)})))
+    first.start()
+    assert decided.wait(60)
+    found.update(both(client, name, {"2": (lambda: None, moved.set)}))
+    first.join(60)
+    assert champion(registry, name) == "2", found
+    assert (found["2"].promoted, found["2"].previous) == (True, "3")
+    assert found["2"].reason == "f1 is 0.95, the champion has 0.9: better by 0.05"
+    assert claims_left(registry, name) == []
+
+
+def test_the_claim_of_a_client_that_died_is_waited_for_once(
+    client: Client, registry: ModelRegistry, name: str, versions: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions({"f1": 0.8}, {"f1": 0.95}, {"f1": 0.9})
+    registry.promote(name, 1)
+    monkeypatch.setattr("mlflow_utils._promotion.CLAIM_SECONDS", 0.3)
+    client.mlflow.set_registered_model_tag(name, "mlflow_utils.claim.dead", "alias champion: 2")
+    client.mlflow.set_registered_model_tag(name, "mlflow_utils.claim.gone", "alias champion: 99")
+    assert registry.promote(name, 3, metric="f1").promoted
+    assert claims_left(registry, name) == []
+    assert champion(registry, name) == "3"
+
+
+def test_a_place_that_is_given_by_hand_meanwhile_is_left_alone(
+    client: Client, registry: ModelRegistry, name: str, versions: Callable[..., None]
+) -> None:
+    versions({"f1": 0.8}, {"f1": 0.95}, {"f1": 0.1})
+    registry.promote(name, 1)
+    found = both(client, name, {"2": (lambda: None, lambda: client.mlflow.set_registered_model_alias(name, "champion", "3"))})
+    assert isinstance(found["2"], Conflict)
+    assert champion(registry, name) == "3"
 
 
 # Rolling back
@@ -544,7 +650,7 @@ def kserve_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     uv = shutil.which("uv") or str(Path(__file__).parents[2] / ".venv" / "bin" / "uv")
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(home)], check=True, timeout=120)
     python = home / "bin" / "python"
-    subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), *KSERVE], check=True, timeout=500)
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), KSERVE], check=True, timeout=500)
     return python
 
 

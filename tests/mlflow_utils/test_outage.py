@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from serving import LossyProxy, Server, rows
+from mlflow_server import LossyProxy, Server, rows
 
 from mlflow_utils import InferenceTracker, Settings, load_settings
 from mlflow_utils._rest import Api
@@ -61,7 +61,7 @@ def service(server: Server, folder: Path, **options: Any) -> Iterator[subprocess
     said = {"uri": server.uri, "experiment": EXPERIMENT, "folder": str(folder), "records": RECORDS, "spool": None, **options}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, str(HERE / "service.py"), json.dumps(said)], env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen([sys.executable, str(HERE / "recording_service.py"), json.dumps(said)], env=environment, stdout=log, stderr=log)
     try:
         yield process
         assert process.poll() is not None, "the service has not ended"

@@ -26,6 +26,26 @@ def test_a_program_that_writes_a_manifest(heading: str, tmp_path: Path) -> None:
     assert "mlflow-client" in run(PROGRAMS[heading], tmp_path) + "".join(path.read_text() for path in tmp_path.glob("*.yaml"))
 
 
+#: The programs of one section are tried above; these build on one another.
+LATER = [*re.findall(r"```python\n(.*?)```", README.partition("\n## Random forests and MLflow 3.17\n")[2], re.S)]
+
+
+def test_each_later_program_runs_as_it_stands_and_so_do_the_commands(tracking_uri: str, tmp_path: Path) -> None:
+    """In the README's order, each with names of its own alone, as a reader pastes them."""
+    assert len(LATER) == 4
+    run("".join(f"exec({block!r}, {{'__name__': '__main__'}})\n" for block in LATER), tmp_path, MLFLOW_TRACKING_URI=tracking_uri)
+    commands = README.partition("\n## Command line\n")[2].partition("```\n")[2].partition("```")[0]
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "kubectl").write_text("#!/bin/sh\nexec grep -q InferenceService\n")  # there is no cluster to apply it to
+    (folder / "kubectl").chmod(0o755)
+    path = f"{folder}:{Path(sys.executable).parent}:/usr/bin:/bin"
+    for line in commands.splitlines():
+        variables = {"PATH": path, "HOME": str(tmp_path), "MLFLOW_TRACKING_URI": tracking_uri}
+        done = subprocess.run(["sh", "-c", line], env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+
+
 def run(program: str, folder: Path, **environment: str) -> str:
     """What it prints."""
     path = folder / "program.py"

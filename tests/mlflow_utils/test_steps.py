@@ -1,10 +1,13 @@
 """The command line of the steps; what they do is held by the tests of Argo and Kubeflow, which run them."""
 from __future__ import annotations
 
+import inspect
+import uuid
+
 import pytest
 
-from mlflow_utils import steps
-from mlflow_utils.argo import STEPS
+from mlflow_utils import Client, argo, steps
+from mlflow_utils._step_options import STEPS
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,19 @@ def test_a_wrong_argument_is_one_sentence(words: list[str], said: str, capsys: p
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("mlflow_utils.steps: ")
     assert said in line
+
+
+def test_what_is_refused_is_named_and_the_rest_is_logged(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for variable, value in client.environment().items():
+        monkeypatch.setenv(variable, value)
+    run_id = steps.create_run(f"steps {uuid.uuid4().hex}")
+    assert steps.main(["log-metrics", f"--run-id={run_id}", '--metrics={"loss": 0.3, "recall@10": 0.5, "auc": 1}']) == 1
+    assert "MLflow refuses the metrics 'recall@10', and has the others" in capsys.readouterr().err
+    steps.log_parameters(run_id, {"depth": 3})
+    with pytest.raises(steps.StepError, match="MLflow refuses the parameters 'layers\\[0\\]', 'depth', and has the others"):
+        steps.log_parameters(run_id, {"layers[0]": 1, "rate": 0.1, "depth": 4})
+    data = client.mlflow.get_run(run_id).data
+    assert (data.metrics, data.params) == ({"loss": 0.3, "auc": 1.0}, {"depth": "3", "rate": "0.1"})
 
 
 @pytest.mark.parametrize(
@@ -46,9 +62,25 @@ def test_a_workflow_id_cannot_break_the_search(workflow_id: str) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
+def test_the_options_of_a_step_are_the_parameters_of_its_function(step: str) -> None:
+    parameters = inspect.signature(getattr(steps, step.replace("-", "_"))).parameters
+    options = {name.replace("-", "_"): one for name, one in STEPS[step].options.items()}
+    assert list(options) == list(parameters)
+    assert {name for name, one in options.items() if one.default is None} == {name for name, one in parameters.items() if one.default is one.empty}
+
+
+def test_what_is_left_out_has_the_default_of_the_function() -> None:
+    given = vars(steps.parser().parse_args(["promote-model", "--registered-model=m", "--version=1", "--metric=f1"]))
+    parameters = inspect.signature(steps.promote_model).parameters
+    assert {name: given[name] for name, one in parameters.items() if one.default is not one.empty} == {
+        name: one.default for name, one in parameters.items() if one.default is not one.empty
+    }
+    assert vars(steps.parser().parse_args(["log-metrics", "--run-id=r", '--metrics={"f1": 1}', "--step=3"])) == {
+        "function": "log_metrics", "output": None, "run_id": "r", "metrics": {"f1": 1}, "step": 3,
+    }
+    assert steps.parser().parse_args(["create-run", "--experiment=e"]).tags == {}
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_the_templates_of_argo_have_each_option(step: str) -> None:
-    subcommands = next(action for action in steps.parser()._actions if action.dest == "step").choices
-    assert subcommands is not None
-    options = {option.lstrip("-") for action in dict(subcommands)[step]._actions for option in action.option_strings}
-    assert options - {"h", "help", "output", "model"} == STEPS[step].keys()
-    assert len(dict(subcommands)) == len(STEPS)
+    assert argo.STEPS[step].keys() == STEPS[step].options.keys() - {"model"}

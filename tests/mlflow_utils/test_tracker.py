@@ -7,14 +7,14 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow_server import Server, free_port
 from pydantic import BaseModel, SecretStr
-from serving import Server, free_port
 
 from mlflow_utils import Client, Run, connect, track
 from mlflow_utils._params import flatten
@@ -312,6 +312,210 @@ def test_what_mlflow_refuses_is_a_warning(here: Client, experiment: str, caplog:
     assert (found.data.params, found.data.metrics) == ({"depth": "1"}, {"allowed": 1.0})
 
 
+# What MLflow refuses takes nothing else with it
+
+
+def test_a_refused_metric_takes_no_other_with_it(
+    here: Client, experiment: str, caplog: pytest.LogCaptureFixture, arrived: Callable[..., None]
+) -> None:
+    with track(experiment, client=here, autolog=False) as run:
+        for step in range(3):
+            assert not run.log_metrics({"loss": 0.3, "recall@10": 0.5, "auc": 0.7}, step)
+        assert run.log_metric("loss", 0.1, 3)
+        assert run.refused == 3
+        with pytest.raises(ValueError, match="could not convert"):
+            run.log_metrics({"text": "high", "f1": 0.5})  # type: ignore[dict-item]
+    [found] = runs(here, experiment)
+    assert found.data.metrics == {"loss": 0.1, "auc": 0.7, "f1": 0.5}
+    history = {key: len(here.mlflow.get_metric_history(str(run.id), key)) for key in ("loss", "auc", "f1")}
+    assert history == {"loss": 4, "auc": 3, "f1": 1}
+    arrived("D8", accepted=11, delivered=sum(history.values()), refused=run.refused)
+    assert caplog.text.count("MLflow refuses the metric 'recall@10'") == 1
+    assert "3 metrics of run" in caplog.text
+
+
+def test_metrics_that_waited_are_kept_beside_a_refused_one(
+    server: Server, here: Client, experiment: str, monkeypatch: pytest.MonkeyPatch, arrived: Callable[..., None]
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with track(experiment, client=here, autolog=False) as run:
+        server.stop()
+        try:
+            assert not run.log_metrics({f"m{number}": number for number in range(500)})
+            assert not run.log_metric("ndcg@10", 1.0)
+        finally:
+            server.start()
+            server.wait()
+    [found] = runs(here, experiment)
+    assert run.refused == 1
+    arrived("D8", accepted=501, delivered=len(found.data.metrics), refused=run.refused)
+
+
+def test_refused_parameters_and_tags_take_no_others_with_them(
+    here: Client, experiment: str, caplog: pytest.LogCaptureFixture, arrived: Callable[..., None]
+) -> None:
+    parameters = {f"p{number}": number for number in range(60)}
+    with track(experiment, client=here, params={"depth": 3}, tags={"team": "risk", "x" * 300: "1"}, autolog=False) as run:
+        assert not run.log_params({**parameters, "layers[0]": 1})
+        assert not run.log_params({"depth": 4, "rate": 0.1})
+        assert not run.set_tags({"a": 1, "y" * 300: 2})
+        assert run.refused == 4
+    [found] = runs(here, experiment)
+    assert found.data.params == {**{key: str(value) for key, value in parameters.items()}, "depth": "3", "rate": "0.1"}
+    assert {"team": "risk", "a": "1"}.items() <= found.data.tags.items()
+    assert caplog.text.count("MLflow refuses the parameter 'layers[0]'") == 1
+    delivered = len(found.data.params) + len({"team", "a"} & found.data.tags.keys())
+    arrived("D8", accepted=68, delivered=delivered, refused=run.refused)
+
+
+def test_a_strict_run_raises_for_what_is_refused_and_keeps_the_rest(here: Client, experiment: str) -> None:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs two seconds
+
+    with pytest.raises(MlflowException, match="recall@10"), track(experiment, client=here, autolog=False, strict=True) as run:
+        run.log_metrics({"recall@10": 0.5, "loss": 0.3})
+    assert runs(here, experiment)[0].data.metrics == {"loss": 0.3}
+
+
+def test_what_a_deleted_run_logs_is_refused_and_said_once(
+    here: Client, experiment: str, caplog: pytest.LogCaptureFixture, arrived: Callable[..., None]
+) -> None:
+    with track(experiment, client=here, autolog=False) as run:
+        here.mlflow.delete_run(str(run.id))
+        for step in range(20):
+            assert not run.log_metrics({"loss": 0.3, "auc": 0.5}, step)
+        arrived("D3", accepted=40, delivered=0, refused=run.refused)
+    assert caplog.text.count("has been deleted, and the program goes on") == 1
+    assert "40 metrics of run" in caplog.text
+
+
+def test_files_whose_names_the_client_cannot_send_are_refused_and_the_others_kept(
+    here: Client, experiment: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("issue#1.txt", "issue#2.txt", "issue?3.txt", "a%20b.txt", "a b.txt", "ü.txt", "deep/c.txt"):
+        (tmp_path / name).write_text(name)
+    with track(experiment, client=here, autolog=False) as run:
+        assert not run.log_artifact(tmp_path)
+        assert not run.log_artifact(tmp_path / "issue#1.txt")
+        assert run.log_artifact(tmp_path / "a b.txt", "folder")
+        assert not run.log_artifact(tmp_path / "a b.txt", "fold#er")
+        assert not run.log_text("a", "a?.txt")
+        assert not run.log_dict({}, "a#.json")
+        assert run.refused == 8
+    assert artifacts(here, run.id) == ["a b.txt", "deep", "folder", "ü.txt"]
+    assert caplog.text.count("give it another one") == 7, "each once; one was tried twice"
+
+
+def test_a_file_that_cannot_be_read_takes_no_other_with_it(here: Client, experiment: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    (tmp_path / "a-link").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "a-pipe")
+    with track(experiment, client=here, autolog=False) as run:
+        assert not run.log_artifact(tmp_path)
+        assert not run.log_artifact(tmp_path / "nowhere")
+        assert run.log_metric("loss", 1.0), "a file is no outage"
+        assert run.refused == 3
+    assert artifacts(here, run.id) == ["a", "b"]
+
+
+# Overlaps
+
+
+def test_one_object_may_be_entered_twice(here: Client, experiment: str) -> None:
+    opened = track(experiment, "twice", client=here, autolog=False)
+    with opened as outer:
+        with opened as inner:
+            assert current_run() is inner
+        assert current_run() is outer
+    assert current_run() is None
+    assert [run.info.status for run in runs(here, experiment)] == ["FINISHED", "FINISHED"]
+
+
+def test_a_generator_is_refused() -> None:
+    def batches() -> Iterator[int]:
+        yield 1
+
+    async def later() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (batches, later):
+        with pytest.raises(TypeError, match="a generator, whose work is not done when the call returns"):
+            track("e")(function)
+
+
+def test_what_a_function_returns_undone_is_said(here: Client, experiment: str, caplog: pytest.LogCaptureFixture) -> None:
+    decorated = track(experiment, client=here, autolog=False)(lambda: (number for number in range(3)))
+    assert list(decorated()) == [0, 1, 2]
+    assert "returns a generator, whose work is not in its run" in caplog.text
+
+
+OVERLAPPING = """
+import json, sys, threading
+from mlflow_utils import track
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+a_open, b_open, a_ended = threading.Event(), threading.Event(), threading.Event()
+def a():
+    with track(sys.argv[1], "a", strict=True):
+        a_open.set()
+        b_open.wait()
+    a_ended.set()
+def b():
+    a_open.wait()
+    with track(sys.argv[1], "b", strict=True):
+        b_open.set()
+        a_ended.wait()
+        LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
+threads = [threading.Thread(target=a), threading.Thread(target=b)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
+"""
+
+
+def test_a_run_that_ends_leaves_the_autologging_of_another_on(here: Client, experiment: str, arrived: Callable[..., None]) -> None:
+    environment = {**os.environ, **here.environment()}
+    words = [sys.executable, "-c", OVERLAPPING, experiment]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = {run.info.run_name: run.data.params for run in runs(here, experiment)}
+    assert set(found) == {"a", "b"}, "autologging outside of a run is off"
+    assert found["b"]["max_iter"] == "500"
+    assert found["a"] == {}
+    arrived("D5", accepted=1, delivered=len([name for name, params in found.items() if "max_iter" in params]))
+
+
+# Where a program comes from
+
+
+def test_the_commit_is_that_of_the_script(here: Client, experiment: str, tmp_path: Path) -> None:
+    """Not of the folder that the program is called from; a module of its own that was never added is a change."""
+    commits = {}
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "train.py").write_text(
+            "import sys, json\nif len(sys.argv) > 1: import extra\nfrom mlflow_utils._origin_tags import git_tags\nprint(json.dumps(git_tags()))\n"
+        )
+        (folder / "unused.txt").write_text(name)
+        git = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=e@example.org"]
+        for words in (["init", "-q"], ["add", "train.py"], ["commit", "-q", "-m", name]):
+            subprocess.run([*git, *words], check=True)
+        commits[name] = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        (folder / "extra.py").write_text("")
+
+    def said(*words: str) -> dict[str, str]:
+        done = subprocess.run([sys.executable, "../a/train.py", *words], cwd=tmp_path / "b", capture_output=True, text=True, check=True)
+        found: dict[str, str] = json.loads(done.stdout)
+        return found
+
+    assert said() == {"mlflow.source.git.commit": commits["a"], "git.dirty": "false"}
+    assert said("extra") == {"mlflow.source.git.commit": commits["a"], "git.dirty": "true"}
+    (tmp_path / "a" / "train.py").write_text((tmp_path / "a" / "train.py").read_text() + "\n")
+    assert said()["git.dirty"] == "true"
+
+
 # Autologging, each library in a process of its own
 
 LIBRARIES = {
@@ -354,4 +558,11 @@ def test_a_library_that_is_imported_within_the_run_logs_by_itself(here: Client, 
     assert found.info.run_id == said["id"]
     assert parameter in found.data.params
     assert metric in found.data.metrics
-    assert here.mlflow.search_logged_models([found.info.experiment_id]), "no model was logged"
+    models = here.mlflow.search_logged_models([found.info.experiment_id])
+    assert models, "no model was logged"
+    if library == "sklearn":
+        # A forest, which the skops format would refuse: autologging asks for cloudpickle, as the docstring of sklearn_trust says.
+        import mlflow  # noqa: PLC0415 - costs two seconds
+
+        model = Path(mlflow.artifacts.download_artifacts(f"models:/{models[0].model_id}"))
+        assert "serialization_format: cloudpickle" in (model / "MLmodel").read_text()

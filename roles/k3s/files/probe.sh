@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Prints what the role has to know of a host, a line `name=value` each, and changes nothing.
-# Environment: UNIT, OTHER_UNIT, BINARY, STATE (the role's folder of marks), DATA, PORTS, FOLDERS, LINKS. Arguments: the files that the role writes.
+# Prints what the role has to know of a host, a line `name=value` each, and changes nothing. Follows firewall.sh.
+# Environment: FIREWALL (rules that k3s needs), UNIT, OTHER_UNIT, BINARY, STATE (the role's folder of marks), DATA, PORTS, FOLDERS, LINKS. Arguments: the files that the role writes.
 say() { printf '%s=%s\n' "$1" "$2"; }
 tell() { if [ -e "$2" ]; then say "$1" yes; else say "$1" no; fi; }
 
@@ -29,6 +29,10 @@ if [ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" = Y ] && ! com
 fi
 say apparmor_package "$package"
 
+say firewall "$(firewall_kind)"
+# shellcheck disable=SC2086
+say firewall_missing "$(firewall_missing $FIREWALL)"
+
 tell systemd /run/systemd/system
 say active "$(systemctl is-active "$UNIT" 2>/dev/null)"
 say enabled "$(systemctl is-enabled "$UNIT" 2>/dev/null)"
@@ -42,6 +46,17 @@ else
 fi
 tell database "$DATA/server/db"
 say applied "$(cat "$STATE/.applied" 2>/dev/null)"
+tell mark "$STATE/.mlops-mlflow"
+# Whose k3s it is: the role's, by its mark or, from before it had one, by what it has written; nobody's; or somebody else's.
+if [ -e "$STATE/.mlops-mlflow" ] || [ -e "$STATE/.applied" ] || grep -qs '^# Written by mlops.mlflow.k3s' "$STATE/config.yaml"; then
+  say owner role
+else
+  foreign=
+  for path in "$BINARY" "$STATE/config.yaml" "/etc/systemd/system/$UNIT.service" "/etc/systemd/system/$OTHER_UNIT.service" "$DATA/server/db" "$DATA/agent"; do
+    [ -e "$path" ] && foreign="$foreign $path"
+  done
+  say owner "${foreign# }"
+fi
 say images "$(cat "$STATE/.images" 2>/dev/null)"
 tell cordoned "$STATE/.cordoned"
 

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Removes k3s from a host, with its containers and data. Environment: BINARY, STATE, DATA, FILES, LINKS.
+# Removes k3s from a host, with its containers and data. Follows firewall.sh. Environment: BINARY, STATE, DATA, FILES, LINKS.
 # What is left after all is printed, and the exit code is then 1.
 PATH="$PATH:$DATA/data/current/bin:$DATA/data/current/bin/aux"
 
@@ -40,6 +40,18 @@ for tool in iptables ip6tables; do
     printf '%s\n' "$rules" | grep -Ev 'KUBE-|CNI-|flannel|FLANNEL' | "$tool-restore"
   fi
 done
+# Those of the policy controller, which the rules just gone named, and k3s's own removal leaves.
+if command -v ipset >/dev/null; then
+  ipset list -name 2>/dev/null | grep -E '^(inet6:)?(KUBE-|kube-router-)' | while read -r set; do
+    ipset destroy "$set"
+  done
+fi
+
+# What the role has opened in the host's firewall.
+if [ -f "$STATE/.firewall" ]; then
+  # shellcheck disable=SC2046
+  firewall_change remove $(cat "$STATE/.firewall")
+fi
 
 for link in $LINKS; do
   [ "$(readlink "$link")" != k3s ] && [ "$(readlink "$link")" != "$BINARY" ] || rm -f "$link"

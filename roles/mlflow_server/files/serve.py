@@ -4,6 +4,7 @@
 and a child that keeps the port when the parent is killed. With the background jobs off there is nothing to wait for.
 
 MLOPS_MLFLOW_PRESIGNED_ARTIFACTS=true lets clients send and fetch artifacts straight to and from S3 (see ``proxied_artifacts``).
+MLOPS_MLFLOW_PACKAGES names a file without which the server does not start.
 """
 from __future__ import annotations
 
@@ -53,7 +54,15 @@ def _prepare_metrics(folder: Path) -> None:
         left.unlink()
 
 
+def _check_packages(mark: Path) -> None:
+    """After packages were replaced, the schema is migrated and the configuration written anew before MLflow may start."""
+    if not mark.exists():
+        sys.exit("the packages are not those that this server was configured with; run the site playbook again (in a checkout: make up)")
+
+
 if __name__ == "__main__":
+    if os.environ.get("MLOPS_MLFLOW_PACKAGES"):
+        _check_packages(Path(os.environ["MLOPS_MLFLOW_PACKAGES"]))
     if os.environ.get("MLFLOW_EXPOSE_PROMETHEUS"):
         _prepare_metrics(Path(os.environ["MLFLOW_EXPOSE_PROMETHEUS"]))
     if EXECUTES:

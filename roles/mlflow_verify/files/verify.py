@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import importlib.util
 import os
+import socket
 import sys
 import time
 import uuid
@@ -22,6 +23,8 @@ import mlflow.pyfunc
 import numpy
 from mlflow.entities import ViewType
 
+#: The network of a new pod is let through some moments after the pod has started.
+PATIENCE_SECONDS = 10
 NAME = os.environ.get("MLFLOW_VERIFY_NAME", "mlflow-verify")
 DATABASE = "the server's log for the database it cannot use; the database's own log"
 ARTIFACTS = "the server's log for S3 errors; the artifact store, its bucket and credentials"
@@ -89,6 +92,21 @@ def status(uri: str, path: str, host: str) -> tuple[int, bytes]:
         return answer.status, answer.read()
 
 
+def reach(uri: str) -> None:
+    """Connect to the server; where it refuses or does not answer, again for some seconds, and then for good."""
+    address = urlsplit(uri)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            socket.create_connection((address.hostname, address.port or (443 if address.scheme == "https" else 80)), timeout=5).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
 def check_names(uri: str) -> None:
     """The server answers by each of its names, and by no other: against DNS rebinding."""
     path = "/api/2.0/mlflow/experiments/search?max_results=1"
@@ -105,6 +123,7 @@ def verify(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> Non
     uri = mlflow.get_tracking_uri()
     where = "whether the server runs, and whether tracking_uri reaches it from here"
     with step("the server is alive", where):
+        reach(uri)
         check(status(uri, "/health", urlsplit(uri).netloc) == (200, b"OK"), "/health did not say OK")
 
     with step("answer by its own names, and refuse a foreign one", "MLFLOW_SERVER_ALLOWED_HOSTS of the server"):

@@ -1,6 +1,6 @@
 """Use an MLflow server's public name from outside, through the ingress and TLS.
 
-Reads MLFLOW_VERIFY_PUBLIC: a JSON object with ``uri``, ``address`` (the ingress's; empty where DNS knows the name), ``ca`` (PEM
+Reads from standard input a JSON object with ``uri``, ``address`` (the ingress's; empty where DNS knows the name), ``ca`` (PEM
 texts to trust besides the system's), ``username`` and ``password`` (empty where nobody here can log in). Prints a line a step;
 the first failure ends it with exit status 1. Runs on the Python of a managed host, 3.9 or later, with nothing else.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import socket
 import ssl
 import sys
@@ -85,7 +84,7 @@ class Public:
 
 def main() -> None:
     """Every step."""
-    wanted = json.loads(os.environ["MLFLOW_VERIFY_PUBLIC"])
+    wanted = json.load(sys.stdin)
     public = Public(wanted)
     public.wait()
     print(f"ok: {public.uri} leads to the server" + (", by a certificate that holds" if public.is_tls else ""))

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import __version__
-from .._place import CHAMPION
+from .._alias_or_stage import CHAMPION
 from .._selection import Direction, checked_direction
 from ..client import VARIABLES, Client, Settings, connect, load_settings
+from .completion import names
 from .errors import Code, UsageError, explained
-from .output import Format, progress, serialised, table, write
+from .output import Format, paragraph, progress, safe, serialised, table, write
 
 if TYPE_CHECKING:
     from ..experiment_comparison import Comparison
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 COMMAND = "mlflow-utils"
 SECRETS = tuple(VARIABLES[field][0] for field, value in Settings.model_fields.items() if "SecretStr" in str(value.annotation))
-# Wide enough to say something, narrow enough for a screen.
-METRIC_COLUMNS = 6
 
 app = typer.Typer(
     name=COMMAND,
@@ -60,25 +59,15 @@ class State:
 
 
 def _models(context: typer.Context, incomplete: str) -> list[str]:
-    return _names(lambda state: [model.name for model in state.registry.models()], incomplete)
+    return names("registered_models", incomplete)
 
 
 def _experiments(context: typer.Context, incomplete: str) -> list[str]:
-    from .._runs import all_experiments  # noqa: PLC0415 - not every command needs it
-
-    return _names(lambda state: [experiment.name for experiment in all_experiments(state.client)], incomplete)
+    return names("experiments", incomplete)
 
 
-def _names(read: Any, incomplete: str) -> list[str]:
-    """The names that begin so; none where the server cannot be asked, for a shell has no place for an error."""
-    try:
-        return [name for name in read(State()) if name.startswith(incomplete)]
-    except Exception:
-        return []
-
-
-Output = Annotated[Format | None, typer.Option("--output", "-o", help="How to print.", show_default="table")]
-Experiments = Annotated[list[str] | None, typer.Argument(help="Names or ids; all experiments where none is given.", autocompletion=_experiments)]
+Output = Annotated[Format | None, typer.Option("--output", "-o", help="Output format.", show_default="table")]
+Experiments = Annotated[list[str] | None, typer.Argument(help="Names or IDs; all experiments if none is given.", autocompletion=_experiments)]
 Model = Annotated[str, typer.Argument(help="Name of the registered model.", autocompletion=_models)]
 Alias = Annotated[str | None, typer.Option(help="The alias to move.", show_default=CHAMPION)]
 Stage = Annotated[str | None, typer.Option(help="A stage instead of an alias: Staging or Production.")]
@@ -94,9 +83,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Settings file; the environment's variables go before it.")] = None,
-    output: Annotated[Format, typer.Option("--output", "-o", help="How to print.")] = Format.TABLE,
-    version: Annotated[bool, typer.Option("--version", help="Print the version, and end.", callback=_version, is_eager=True)] = False,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Settings file; environment variables take precedence.")] = None,
+    output: Annotated[Format, typer.Option("--output", "-o", help="Output format.")] = Format.TABLE,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)] = False,
 ) -> None:
     """Experiments, runs and registered models of one MLflow server."""
     state: State = context.obj
@@ -122,8 +111,8 @@ def runs(
     context: typer.Context,
     experiments: Experiments = None,
     filter: Filter = "",
-    order_by: Annotated[list[str] | None, typer.Option(help="\"metrics.accuracy DESC\"; again for more.", show_default="newest first")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The most runs to list.")] = 100,
+    order_by: Annotated[list[str] | None, typer.Option(help="\"metrics.accuracy DESC\"; can be repeated.", show_default="newest first")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of runs to list.")] = 100,
     output: Output = None,
 ) -> None:
     """List the runs of experiments, newest first."""
@@ -137,7 +126,7 @@ def runs(
         for run in _runs.iter_runs(client, list(names), filter=filter, order_by=order_by or ["attributes.start_time DESC"], limit=limit):
             rows.append(_runs.row(run, names[run.info.experiment_id]))
             count(len(rows))
-    metrics = sorted({key for row in rows for key in row if key.startswith("metrics.")})[:METRIC_COLUMNS]
+    metrics = sorted({key for row in rows for key in row if key.startswith("metrics.")})
     write(rows, _form(context, output), ("run_id", "run_name", "experiment", "status", "start_time", *metrics))
 
 
@@ -145,13 +134,13 @@ def runs(
 def compare(
     context: typer.Context,
     experiments: Experiments = None,
-    metric: Annotated[list[str] | None, typer.Option("--metric", "-m", help="NAME, or NAME:min if less is better; again for a Pareto front.")] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", "-m", help="NAME or NAME:min (lower is better); repeat for a Pareto front.")] = None,
     filter: Filter = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="The most runs to read.", show_default="all")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of runs to read.", show_default="all")] = None,
     to: Annotated[Path | None, typer.Option(help="Write a report instead of printing: .md, .html or .csv.")] = None,
     output: Output = None,
 ) -> None:
-    """Compare runs: the best by each metric, the Pareto front of several, and the parameters that differ."""
+    """Compare runs: the best by each metric, the Pareto front of several metrics, and differing parameters."""
     from ..experiment_comparison import compare as read  # noqa: PLC0415 - of the extra `compare`
 
     objectives = dict(_objective(one) for one in metric or [])
@@ -183,7 +172,7 @@ def _print_comparison(comparison: Comparison, objectives: Mapping[str, Direction
         parameters = differences.to_dict("index")
         write({"runs": rows, "best": winners, "pareto_front": front, "parameter_differences": parameters}, form)
         return
-    metrics = [f"metrics.{name}" for name in objectives] or [f"metrics.{name}" for name in comparison.metrics[:METRIC_COLUMNS]]
+    metrics = [f"metrics.{name}" for name in objectives] or [f"metrics.{name}" for name in comparison.metrics]
     columns = ("run_id", "run_name", "experiment", "status", *metrics, *(f"params.{name}" for name in differences.index))
     table(rows, columns, "Runs")
     for metric, found in best.items():
@@ -199,7 +188,7 @@ def _rows(frame: Any) -> list[dict[str, Any]]:
 @app.command()
 def models(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="A model, whose versions are listed.", show_default="all models", autocompletion=_models)] = None,
+    name: Annotated[str | None, typer.Argument(help="The model whose versions to list.", show_default="all models", autocompletion=_models)] = None,
     output: Output = None,
 ) -> None:
     """List the registered models, or the versions of one."""
@@ -237,14 +226,14 @@ def models(
 def promote(
     context: typer.Context,
     model: Model,
-    version: Annotated[str, typer.Argument(help="Its number, @alias, a stage, or latest.")],
+    version: Annotated[str, typer.Argument(help="Version number, @alias, stage, or latest.")],
     alias: Alias = None,
     stage: Stage = None,
-    metric: Annotated[str | None, typer.Option("--metric", "-m", help="NAME or NAME:min: promote only if it is better in this.")] = None,
-    min_improvement: Annotated[float, typer.Option(min=0.0, help="By how much at least, in the metric's unit.")] = 0.0,
+    metric: Annotated[str | None, typer.Option("--metric", "-m", help="NAME or NAME:min: promote only if this metric is better.")] = None,
+    min_improvement: Annotated[float, typer.Option(min=0.0, help="Minimum improvement, in the metric's unit.")] = 0.0,
     output: Output = None,
 ) -> None:
-    """Give a version the alias champion, if it is better than the one that has it; exit code 5 if it is not."""
+    """Move the alias champion to a version if it is better than the current one; exit code 5 if it is not."""
     name, direction = _objective(metric) if metric is not None else (None, "max")
     done = context.obj.registry.promote(model, version, alias=alias, stage=stage, metric=name, direction=direction, min_improvement=min_improvement)
     write(asdict(done), _form(context, output), None)
@@ -254,7 +243,7 @@ def promote(
 
 @app.command()
 def rollback(context: typer.Context, model: Model, alias: Alias = None, stage: Stage = None, output: Output = None) -> None:
-    """Give the alias back to the version that had it before."""
+    """Move the alias back to the version that had it before."""
     write(asdict(context.obj.registry.rollback(model, alias=alias, stage=stage)), _form(context, output))
 
 
@@ -262,27 +251,95 @@ def rollback(context: typer.Context, model: Model, alias: Alias = None, stage: S
 def serve_manifest(
     context: typer.Context,
     model: Model,
-    version: Annotated[str, typer.Argument(help="Its number, @alias, a stage, or latest.")] = f"@{CHAMPION}",
-    artifact_root: Annotated[str | None, typer.Option(help="The server's artifacts destination, where it proxies them: s3://bucket/path.")] = None,
-    service_name: Annotated[str | None, typer.Option(help="Name of the InferenceService.", show_default="made of the model's")] = None,
+    version: Annotated[str, typer.Argument(help="Version number, @alias, stage, or latest.")] = f"@{CHAMPION}",
+    artifact_root: Annotated[str | None, typer.Option(help="The server's artifacts destination, if it proxies artifacts: s3://bucket/path.")] = None,
+    service_name: Annotated[str | None, typer.Option(help="Name of the InferenceService.", show_default="derived from the model's")] = None,
     namespace: Annotated[str | None, typer.Option(help="Namespace of the InferenceService.")] = None,
-    service_account: Annotated[str | None, typer.Option(help="Service account that has the storage's credentials.")] = None,
+    service_account: Annotated[str | None, typer.Option(help="Service account with the storage credentials.")] = None,
     output: Output = None,
 ) -> None:
     """Print the KServe InferenceService of a version, for kubectl apply -f -: YAML, or JSON."""
     made = context.obj.registry.inference_service(
         model, version, artifact_root=artifact_root, service_name=service_name, namespace=namespace, service_account=service_account
     )
+    for sentence in context.obj.registry.serving_advice(model, version):
+        print(f"{COMMAND}: note: {sentence}", file=sys.stderr)
     sys.stdout.write(serialised(made, _form(context, output)))
 
 
 @app.command()
 def health(context: typer.Context, output: Output = None) -> None:
-    """Ask the server whether it works; exit code 3 if it does not."""
+    """Check that the server works; exit code 3 if it does not."""
     found = Client(load_settings(context.obj.file)).health()
     write(asdict(found), _form(context, output))
     if not found.reachable:
         raise typer.Exit(Code.NO_ANSWER)
+
+
+@app.command()
+def doctor(context: typer.Context, output: Output = None) -> None:
+    """Find what keeps this client from working with its server, and what to do; exit code 3 if something does. Writes nothing."""
+    from ..doctor import Status, diagnose  # noqa: PLC0415 - not every command needs it
+
+    diagnosis = diagnose(load_settings(context.obj.file))
+    form = _form(context, output)
+    if form is Format.TABLE:
+        rows = [{"check": found.id, "status": found.status.value, "observed": found.observed} for found in diagnosis.findings]
+        table(rows, ("check", "status", "observed"))
+        for found in diagnosis.findings:
+            if found.cause:
+                told = {"": found.id, "expected": found.expected, "cause": found.cause, "remedy": found.remedy, "see": found.link}
+                paragraph(told)
+    else:
+        found_all = [{**asdict(found), "status": found.status.value} for found in diagnosis.findings]
+        write({"server": diagnosis.server, "is_healthy": diagnosis.is_healthy, "seconds": diagnosis.seconds, "findings": found_all}, form)
+    if any(found.status is not Status.OK for found in diagnosis.findings):
+        print(f"{COMMAND}: {diagnosis.summary}", file=sys.stderr)
+    if not diagnosis.is_healthy:
+        raise typer.Exit(Code.NO_ANSWER)
+
+
+@app.command()
+def login(
+    context: typer.Context,
+    issuer: Annotated[str, typer.Option(envvar="MLFLOW_UTILS_OIDC_ISSUER", help="URL of the identity provider; for Keycloak, with its realm.")],
+    client_id: Annotated[str, typer.Option(envvar="MLFLOW_UTILS_OIDC_CLIENT_ID", help="The public client, with the device flow enabled.")] = "mlflow",
+    scope: Annotated[str, typer.Option(help="Scopes to ask for; offline_access for a login of weeks.")] = "openid",
+    ca: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="PEM file of the CA of the identity provider.")] = None,
+) -> None:
+    """Log in to the server by its identity provider, in a browser on any device; every MLflow client of this user is logged in then."""
+    from .. import login as logins  # noqa: PLC0415 - not every command needs it
+
+    settings = load_settings(context.obj.file)
+
+    def show(code: logins.Code) -> None:
+        print(safe(f"Open {code.address} in a browser, and confirm the code {code.user_code}"), file=sys.stderr)
+
+    made = logins.login(settings.tracking_uri, issuer, client_id, show, scope=scope, ca_path=str(ca or ""))
+    print(f"Logged in to {made.server}")
+    if settings.username or settings.token:
+        print(f"{COMMAND}: note: the credentials in the environment or the settings file take precedence; unset them", file=sys.stderr)
+
+
+@app.command()
+def logout(context: typer.Context) -> None:
+    """Delete the login to the server, and end its session at the identity provider."""
+    from .. import login as logins  # noqa: PLC0415 - not every command needs it
+
+    uri = load_settings(context.obj.file).tracking_uri
+    print(f"Logged out of {uri}" if logins.logout(uri) else f"There is no login to {uri}")
+
+
+@app.command()
+def token(context: typer.Context) -> None:
+    """Print an access token of the login to the server, for a program that is no MLflow client: -H "Authorization: Bearer $(mlflow-utils token)"."""
+    from .. import login as logins  # noqa: PLC0415 - not every command needs it
+
+    uri = load_settings(context.obj.file).tracking_uri
+    found = logins.access_token(uri)
+    if found is None:
+        raise logins.LoginError(f"there is no login to {uri}; run mlflow-utils login")
+    print(found)
 
 
 @app.command()
@@ -291,7 +348,7 @@ def env(
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Print passwords, tokens and keys too.")] = False,
     output: Output = None,
 ) -> None:
-    """Print the client's environment: export lines, for eval "$(mlflow-utils env --show-secrets)"."""
+    """Print the client's environment variables as export lines, for eval "$(mlflow-utils env --show-secrets)"."""
     variables = load_settings(context.obj.file).environment()
     hidden = [name for name in variables if name in SECRETS and not show_secrets]
     shown = {name: value for name, value in variables.items() if name not in hidden}

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import typer
 
-from .._lookup import NotFound
+from .._reading import NotFound
 from ..client import Client, SettingsError, load_settings
+from ..login import LoginError
 from ..model_registry import Conflict, RegistryError
 
 
@@ -42,6 +43,8 @@ def explained(error: BaseException, file: Path | None = None) -> tuple[int, str]
         return Code.USAGE, _sentence(error.format_message()) + "; --help shows what there is"
     if isinstance(error, NotFound):
         return Code.NOT_THERE, str(error)
+    if isinstance(error, LoginError):
+        return Code.NO_ANSWER, str(error)
     return _failure(error, file)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -17,6 +17,10 @@ from rich.table import Table
 from .._report import text
 
 Row = Mapping[str, Any]
+#: So many rows are better read one below the other than with columns missing.
+FEW: Final = 5
+#: A longer cell, such as a description, goes on in the next line. An identifier is shorter.
+LONGEST: Final = 40
 
 
 class Format(str, Enum):
@@ -71,19 +75,60 @@ def write(data: Any, form: Format, columns: Sequence[str] | None = None) -> None
 
 
 def table(rows: Sequence[Row], columns: Sequence[str] | None = None, title: str | None = None) -> None:
-    """Print rows as a table; a pipe gets every cell whole, on one line."""
+    """Print rows as a table; a pipe gets every cell whole, on one line.
+
+    A terminal gets the columns that it has room for, and is told which it does not show; up to `FEW` rows are printed one below the other instead.
+    """
     heads = list(columns) if columns is not None else list(dict.fromkeys(key for row in rows for key in row))
-    grid = Table(show_header=any(head.strip() for head in heads))
-    for head in heads:
-        grid.add_column(_safe(head), overflow="fold")
-    for row in rows:
-        grid.add_row(*(_safe(text(_cell(row.get(head)))) for head in heads))
+    cells = [[safe(text(_cell(row.get(head)))) for head in heads] for row in rows]
     console = Console(markup=False, highlight=False, emoji=False)
+    if title:
+        console.print(safe(title))
     if not console.is_terminal:
         console.width = 10_000
-    if title:
-        console.print(_safe(title))
-    console.print(grid)
+        console.print(_grid([safe(head) for head in heads], cells))
+        return
+    widths = [max(len(head), *(min(len(row[place]), LONGEST) for row in cells), 0) for place, head in enumerate(heads)]
+    shown = fitting(widths, console.width)
+    if shown == len(heads):
+        console.print(_grid([safe(head) for head in heads], cells))
+    elif len(rows) <= FEW:
+        for row in cells:
+            console.print(_grid(["", " "], [[safe(head), cell] for head, cell in zip(heads, row, strict=True) if cell]))
+    else:
+        console.print(_grid([safe(head) for head in heads[:shown]], [row[:shown] for row in cells]))
+        console.print(f"{len(heads) - shown} columns do not fit: {safe(', '.join(heads[shown:]))}; a wider terminal or --output json shows them")
+
+
+def paragraph(lines: Mapping[str, str]) -> None:
+    """Print named texts below one another, each whole; the first, without a name, is their heading."""
+    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    width = max(map(len, lines))
+    for name, words in lines.items():
+        console.print(safe(f"  {name:<{width}}  {words}" if name else f"\n{words}"))
+
+
+def fitting(widths: Sequence[int], room: int) -> int:
+    """How many columns of these widths fit side by side, borders included; one at least.
+
+    >>> fitting([32, 10, 10], 80), fitting([32, 40, 10], 80), fitting([32, 50], 80)
+    (3, 2, 1)
+    """
+    used = 1
+    for number, width in enumerate(widths):
+        used += width + 3
+        if used > room:
+            return max(number, 1)
+    return len(widths)
+
+
+def _grid(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
+    grid = Table(show_header=any(head.strip() for head in heads))
+    for head in heads:
+        grid.add_column(head, overflow="fold")
+    for row in cells:
+        grid.add_row(*row)
+    return grid
 
 
 def _cell(value: Any) -> Any:
@@ -92,7 +137,7 @@ def _cell(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
-def _safe(words: str) -> str:
+def safe(words: str) -> str:
     """The words without what would steer a terminal: names come from whoever may write to the server."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in words)
 

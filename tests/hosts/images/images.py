@@ -93,6 +93,12 @@ SCENARIOS = {
         {"Entrypoint": ["/usr/bin/docker-entrypoint.sh"], "Cmd": ["minio"], "ExposedPorts": {"9000/tcp": {}}},
         ("minio", "mc"),
     ),
+    "seaweedfs": Recipe(
+        (f"docker.io/chrislusf/seaweedfs:{VERSIONS['wheel']['weed']['version']}",),
+        _with_shell("weed", "usr/bin/weed"),
+        {"Cmd": ["weed"], "ExposedPorts": {"8333/tcp": {}}},
+        ("weed",),
+    ),
 }
 
 

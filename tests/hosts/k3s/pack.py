@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("hyperkube", "kine", "flannel")
+PARTS = ("hyperkube", "kine", "flannel", "kube-router")
 HYPERKUBE = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet")
 """Names by which hyperkube is called."""
 LINKS = {name: "hyperkube" for name in HYPERKUBE} | {name: f"/usr/bin/{name}" for name in ("containerd", "ctr")}

@@ -1,6 +1,7 @@
 """What the role k3s says of hosts and variables that it cannot work with, and what it then writes, without a host."""
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "k3s"
-init_plugin_loader()
+with suppress(UserWarning):  # another test has done so
+    init_plugin_loader()
 LOADER = DataLoader()
 VARIABLES: dict[str, Any] = {
     name: value
@@ -37,7 +39,11 @@ def seen(name: str, **different: str) -> dict[str, str]:
         "checksum": "",
         "database": "no",
         "applied": "",
+        "owner": "",
+        "mark": "no",
         "cordoned": "no",
+        "firewall": "",
+        "firewall_missing": "",
         **different,
     }
 
@@ -72,7 +78,7 @@ def template(text: str, host: str = "a", servers: str = "a", agents: str = "b", 
 
 def problems(**given: Any) -> list[str]:
     """What stands in the way."""
-    found: list[str] = yaml.safe_load(template((ROLE / "templates" / "problems.yml.j2").read_text(), **given) or "[]")
+    found: list[str] = template("{{ __k3s_given | mlops.mlflow.decide('k3s.problems') }}", **given)
     return found
 
 
@@ -88,6 +94,8 @@ def problems(**given: Any) -> list[str]:
         {"probes": {"a": {"version": "v1.34.4+k3s1"}}, "__k3s_sums": {}},
         {"probes": {"a": {"version": "v1.33.7+k3s2"}}},
         {"probes": {"a": {"version": "v1.34.4-rc1+k3s1"}}},
+        {"probes": {"a": {"owner": "role", "version": "v1.34.4+k3s1"}}},
+        {"probes": {"a": {"owner": "/usr/local/bin/k3s"}}, "k3s_adopt": True},
         {"k3s_token": "secret"},
         {"k3s_token": "secret", "__k3s_token": "K10abc::server:secret"},
     ],
@@ -99,13 +107,14 @@ def test_nothing_is_said_where_nothing_is_wrong(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"k3s_version": "1.34"}, "k3s_version: '1.34' is no release"),
+        ({"k3s_version": "1.34"}, "k3s_version: '1.34' is not a k3s release"),
         ({"probes": {"a": {"version": "v1.34.5+k3s1"}}}, "is older than v1.34.5+k3s1, which a has"),
         ({"probes": {"a": {"version": "v1.34.4+k3s2"}}}, "is older than v1.34.4+k3s2, which a has"),
         ({"probes": {"a": {"version": "v1.32.9+k3s1"}}}, "a has v1.32.9+k3s1, and Kubernetes cannot skip"),
         ({"servers": "a c"}, "k3s_server: 2 servers"),
+        ({"probes": {"a": {"owner": "/usr/local/bin/k3s /etc/x"}}}, "a has a k3s that this role did not install (/usr/local/bin/k3s, /etc/x)"),
         ({"servers": "a", "agents": "a b"}, "a is in both groups"),
-        ({"probes": {"a": {"systemd": "no"}}}, "a is not run by systemd"),
+        ({"probes": {"a": {"systemd": "no"}}}, "a does not run systemd"),
         ({"probes": {"a": {"architecture": "armv7l"}}}, "a has the architecture 'armv7l'"),
         ({"probes": {"a": {"memory_mb": "900"}}}, "a has 900 MiB of memory, less than k3s_min_memory_mb (1024)"),
         ({"host": "b", "probes": {"b": {"memory_mb": "500"}}}, "b has 500 MiB of memory, less than k3s_min_memory_mb (512)"),
@@ -114,19 +123,23 @@ def test_nothing_is_said_where_nothing_is_wrong(given: dict[str, Any]) -> None:
         ({"probes": {"a": {"hostname": "a_b"}}}, "a is called 'a_b'"),
         ({"probes": {"a": {"hostname": "localhost"}}}, "a is called 'localhost'"),
         ({"probes": {"a": {"hostname": "b"}}}, "a and b are both called 'b'"),
-        ({"probes": {"a": {"port:6443": "nginx, process 7"}}}, "Port 6443 of a, which k3s needs, is taken by nginx, process 7; stop it"),
+        ({"probes": {"a": {"port:6443": "nginx, process 7"}}}, "Port 6443 of a, which k3s needs, is in use by nginx, process 7; stop it"),
         ({"probes": {"a": {"port:443": "nginx, process 7"}}}, "disable: [traefik, servicelb]"),
+        (
+            {"probes": {"a": {"firewall": "firewalld", "firewall_missing": "port:6443/tcp port:443/tcp source:10.42.0.0/16 "}}},
+            "k3s_firewall: firewalld on a blocks what k3s needs: 6443/tcp, 443/tcp from everywhere, and everything from 10.42.0.0/16; set",
+        ),
         ({"__k3s_token": ""}, "k3s_token: a has no token yet"),
-        ({"k3s_token": "other"}, "k3s_token: the cluster has another one"),
-        ({"__k3s_token": "two words"}, "k3s_token: it holds white space"),
-        ({"k3s_config": {"token": "x"}}, "k3s_config: 'token' is the role's own; take it out, and give k3s_token"),
-        ({"k3s_checksum": "abc"}, "k3s_checksum: 'abc' is no SHA-256"),
+        ({"k3s_token": "other"}, "k3s_token: the cluster has another token"),
+        ({"__k3s_token": "two words"}, "k3s_token: it contains white space"),
+        ({"k3s_config": {"token": "x"}}, "k3s_config: 'token' is set by the role; remove it, and set k3s_token"),
+        ({"k3s_checksum": "abc"}, "k3s_checksum: 'abc' is not a SHA-256"),
         ({"__k3s_sums": {"msg": "no route"}}, "sha256sum-amd64.txt (no route)"),
         ({"k3s_airgap_folder": "/none", "__k3s_airgap_binary": {"stat": {"exists": False}}}, "k3s_airgap_folder: there is no /none/k3s"),
         ({"k3s_image_archives": ["/none.tar"]}, "k3s_image_archives: there is no image archive /none.tar"),
         (
             {"host": "b", "servers": "a b c", "agents": "", "probes": {"b": {"database": "yes"}}},
-            "k3s_server: b holds a cluster's data, and a, the first of the group, has no k3s yet",
+            "k3s_server: b has a cluster's data, but a, the first of the group, has no k3s yet",
         ),
         (
             {
@@ -152,7 +165,7 @@ def test_what_is_wrong_with_all_hosts_alike_is_said_once() -> None:
 
 def config(**given: Any) -> dict[str, Any]:
     """What config.yaml says."""
-    found: dict[str, Any] = yaml.safe_load(template("{{ __k3s_contents[0] }}", **given))
+    found: dict[str, Any] = yaml.safe_load(template("{{ __k3s_plan.contents['/etc/rancher/k3s/config.yaml'] }}", **given))
     return found
 
 
@@ -189,5 +202,14 @@ def test_own_options_win_and_lists_are_appended() -> None:
 
 @pytest.mark.parametrize(("disabled", "there"), [([], True), (["traefik"], False), ("servicelb,traefik", False)])
 def test_the_time_out_of_uploads_is_set_where_traefik_is(disabled: Any, there: bool) -> None:
-    manifests = template("{{ __k3s_paths | select('search', 'traefik-config.yaml$') }}", k3s_config={"disable": disabled})
+    manifests = template("{{ __k3s_before.paths | select('search', 'traefik-config.yaml$') }}", k3s_config={"disable": disabled})
     assert bool(manifests) == there
+
+
+@pytest.mark.parametrize(("given", "providers"), [({}, None), ({"k3s_gateway_api": True}, {"kubernetesGateway": {"enabled": True}})])
+def test_traefik_serves_gateways_on_request(given: dict[str, Any], providers: Any) -> None:
+    manifest = yaml.safe_load(template("{{ lookup('ansible.builtin.template', 'traefik-config.yaml.j2') }}", role_path=str(ROLE),
+                                       ansible_search_path=[str(ROLE)], **given))
+    values = yaml.safe_load(manifest["spec"]["valuesContent"])
+    assert values["ports"]["web"]["transport"]["respondingTimeouts"]["readTimeout"] == "30m"
+    assert values.get("providers") == providers

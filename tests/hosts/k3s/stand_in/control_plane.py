@@ -38,7 +38,8 @@ class ControlPlane:
         self.service_cidr = options.text("service-cidr", "10.43.0.0/16")
         self.cluster = Cluster(
             options.text("cluster-cidr", "10.42.0.0/16"), options.text("cluster-dns", network.nth(self.service_cidr, 10)),
-            options.text("cluster-domain", "cluster.local"), options.text("flannel-backend", "vxlan"),
+            options.text("cluster-domain", "cluster.local"), options.text("flannel-backend", "vxlan"), self.service_cidr,
+            not options.flag("disable-network-policy"),
         )
 
     def prepare(self) -> token.Token:

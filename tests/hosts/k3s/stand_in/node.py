@@ -24,6 +24,8 @@ class Cluster:
     cluster_dns: str = "10.43.0.10"
     cluster_domain: str = "cluster.local"
     flannel_backend: str = "vxlan"
+    service_cidr: str = "10.43.0.0/16"
+    network_policy: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,16 +93,20 @@ class Node:
         }
 
     def start_network(self, cluster: Cluster, access: Access, api: Api) -> None:
-        """Start kube-proxy, then flannel as soon as the node has its subnet, and write the CNI configuration."""
+        """Start kube-proxy, then flannel as soon as the node has its subnet, write the CNI configuration, and have NetworkPolicies enforced."""
         own = {
             "kubeconfig": str(access.proxy), "cluster-cidr": cluster.cluster_cidr, "hostname-override": self.options.node_name,
             "conntrack-max-per-core": "0", "conntrack-tcp-timeout-close-wait": "0s", "conntrack-tcp-timeout-established": "0s",
             "healthz-bind-address": "127.0.0.1:10256", "metrics-bind-address": "127.0.0.1:10249", "proxy-mode": "iptables",
         }
         self.supervisor.start("kube-proxy", ["kube-proxy", *arguments(self.options.items("kube-proxy-arg"), own)], memory=80)
-        if cluster.flannel_backend == "none":
-            return
         self.supervisor.wait_for("the node's subnet", lambda: self._has_subnet(api))
+        if cluster.flannel_backend != "none":
+            self._start_flannel(cluster, access)
+        if cluster.network_policy:
+            self._start_policies(cluster, access)
+
+    def _start_flannel(self, cluster: Cluster, access: Access) -> None:
         FLANNEL_SUBNET.unlink(missing_ok=True)
         config = self.layout.agent_etc / "flannel" / "net-conf.json"
         kind = network.backend(cluster.flannel_backend)
@@ -109,6 +115,13 @@ class Node:
                    f"--iface={self.options.text('flannel-iface', self.address)}", "--healthz-port=0"]
         self.supervisor.start("flannel", command, memory=60, environment={"NODE_NAME": self.options.node_name})
         self.supervisor.wait_for("flannel", lambda: network.write_cni(self.layout), timeout=120)
+
+    def _start_policies(self, cluster: Cluster, access: Access) -> None:
+        """The policy controller of kube-router, which is the one that k3s embeds, and nothing else of it."""
+        command = ["kube-router", "--run-firewall=true", "--run-router=false", "--run-service-proxy=false", "--run-loadbalancer=false",
+                   f"--kubeconfig={access.proxy}", f"--hostname-override={self.options.node_name}", "--health-port=0", "--metrics-port=0",
+                   f"--service-cluster-ip-range={cluster.service_cidr}"]
+        self.supervisor.start("kube-router", command, memory=60, environment={"NODE_NAME": self.options.node_name})
 
     def _has_subnet(self, api: Api) -> bool:
         try:

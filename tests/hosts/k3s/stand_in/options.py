@@ -20,7 +20,7 @@ LISTS = frozenset(
     "disable kube-apiserver-arg kube-controller-manager-arg kube-proxy-arg kube-scheduler-arg kubelet-arg node-label node-taint tls-san".split()
 )
 IDLE_FLAGS = frozenset(
-    "debug disable-cloud-controller disable-helm-controller disable-network-policy embedded-registry etcd-expose-metrics etcd-snapshot-compress "
+    "debug disable-cloud-controller disable-helm-controller embedded-registry etcd-expose-metrics etcd-snapshot-compress "
     "prefer-bundled-bin protect-kernel-defaults secrets-encryption selinux supervisor-metrics tls-san-security".split()
 )
 IDLE = IDLE_FLAGS | frozenset(
@@ -28,11 +28,11 @@ IDLE = IDLE_FLAGS | frozenset(
     "helm-job-image log node-external-ip system-default-registry v".split()
 )
 """Options of k3s that change nothing here; naming one is allowed, and logged."""
-FLAGS = IDLE_FLAGS | {"cluster-init"}
+FLAGS = IDLE_FLAGS | {"cluster-init", "disable-network-policy"}
 SERVER_ONLY = frozenset(
-    "agent-token bind-address cluster-cidr cluster-dns cluster-domain cluster-init disable flannel-backend https-listen-port "
-    "kube-apiserver-arg kube-controller-manager-arg kube-scheduler-arg service-cidr service-node-port-range tls-san write-kubeconfig "
-    "write-kubeconfig-group write-kubeconfig-mode".split()
+    "agent-token bind-address cluster-cidr cluster-dns cluster-domain cluster-init disable disable-network-policy flannel-backend "
+    "https-listen-port kube-apiserver-arg kube-controller-manager-arg kube-scheduler-arg service-cidr service-node-port-range tls-san "
+    "write-kubeconfig write-kubeconfig-group write-kubeconfig-mode".split()
 )
 ENVIRONMENT = {
     "K3S_TOKEN": "token", "K3S_TOKEN_FILE": "token-file", "K3S_URL": "server", "K3S_NODE_NAME": "node-name", "K3S_CONFIG_FILE": "config",

@@ -13,15 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.mlops.mlflow.plugins.doc_fragments.s3 import ModuleDocFragment
-from ansible_collections.mlops.mlflow.plugins.module_utils import _s3
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.bucket import Bucket
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.s3 import Connection, S3Client, _add_content_md5
-from ansible_collections.mlops.mlflow.plugins.module_utils._core import bucket as core
-from ansible_collections.mlops.mlflow.plugins.module_utils._core import bucket_policy
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.bucket_policy import canonical_policy, public_statements
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import Plan, apply_changes, make_plan
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Conflict, NotPermitted, ServerError, Unreachable, Unsupported
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import Plan, apply_changes, make_plan
+from ansible_collections.mlops.mlflow.plugins.module_utils._s3 import connection
+from ansible_collections.mlops.mlflow.plugins.module_utils._s3.bucket import rules
+from ansible_collections.mlops.mlflow.plugins.module_utils._s3.bucket.adapter import Bucket
+from ansible_collections.mlops.mlflow.plugins.module_utils._s3.bucket.policy import canonical_policy, public_statements
+from ansible_collections.mlops.mlflow.plugins.module_utils._s3.client import Connection, S3Client, _add_content_md5
 
 MINIO = "http://minio:9000"
 
@@ -34,18 +33,21 @@ def options(**given: Any) -> dict[str, Any]:
 
 BAD_OPTIONS = [
     ({"name": "n" * 64}, "name: '" + "n" * 64 + "' has 64 characters; use 3 to 63"),
-    ({"name": "a_b"}, "name: 'a_b' has a character other than a-z, 0-9, '.' and '-'; use these alone"),
+    ({"name": "a_b"}, "name: 'a_b' has a character other than a-z, 0-9, '.' and '-'; use only these"),
     ({"name": "name\n"}, "has a character other than"),
-    ({"name": "amzn-s3-demo-x"}, "begins with 'amzn-s3-demo-', which S3 keeps for itself"),
+    ({"name": "amzn-s3-demo-x"}, "begins with 'amzn-s3-demo-', which S3 reserves"),
     ({"name": "x-s3alias"}, "ends with '-s3alias'"),
-    ({"abort_incomplete_multipart_days": -1}, "abort_incomplete_multipart_days: -1 is less than nothing; give a number of days, or 0"),
-    ({"kms_key_id": "k", "encryption": "AES256"}, "kms_key_id: 'k' is a key that nothing uses; set encryption: aws:kms"),
+    ({"abort_incomplete_multipart_days": -1}, "abort_incomplete_multipart_days: -1 is negative; give a number of days, or 0"),
+    ({"kms_key_id": "k", "encryption": "AES256"}, "kms_key_id: 'k' is given, but not used; set encryption: aws:kms"),
     ({"policy": {"Version": "2012-10-17"}}, "policy: ['Version'] has no statements with an Effect of Allow or Deny; give {} to remove"),
     ({"policy": {"Statement": ["Allow"]}}, "policy: ['Statement'] has no statements"),
     ({"policy": {"Statement": {"Effect": "Deny", "Condition": {"Bool": "x"}}}}, "policy: {'Bool': 'x'} is not a Condition"),
-    ({"policy": {"Statement": {"Effect": "Allow", "Principal": "*"}}}, "policy: 'number 1' is a statement that lets anyone in; name who may"),
+    (
+        {"policy": {"Statement": {"Effect": "Allow", "Principal": "*"}}},
+        "policy: 'number 1' is a statement that grants access to everyone; restrict it with Principal",
+    ),
     ({"tags": {"": "x"}}, "tags: '' is a key of 0 characters; use 1 to 128"),
-    ({"tags": {"aws:x": "1"}}, "tags: 'aws:x' begins with 'aws:', which AWS keeps for itself; use another key"),
+    ({"tags": {"aws:x": "1"}}, "tags: 'aws:x' begins with 'aws:', which AWS reserves; use another key"),
     ({"tags": {"x": [1]}}, "tags: 'x' has a value that is a list or a dictionary; give a string"),
     ({"tags": {"x": "v" * 257}}, "tags: 'x' has a value of 257 characters; S3 stores at most 256"),
     ({"tags": {str(number): "" for number in range(51)}}, "tags: '51 tags' are too many; S3 stores at most 50 on a bucket"),
@@ -56,17 +58,17 @@ BAD_OPTIONS = [
 @pytest.mark.parametrize(("given", "message"), BAD_OPTIONS)
 def test_bad_options(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption) as caught:
-        core.check_options(options(**given))
+        rules.check_options(options(**given))
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["abc", "a" * 63, "1.2.3", "a.b-c.4", "192.0.2.1a", "xn-a", "n--x"])
 def test_good_names(name: str) -> None:
-    core.check_options(options(name=name))
+    rules.check_options(options(name=name))
 
 
-def connection(**given: Any) -> dict[str, Any]:
-    validated = ArgumentSpecValidator(_s3.argument_spec()).validate(given)
+def connected(**given: Any) -> dict[str, Any]:
+    validated = ArgumentSpecValidator(connection.argument_spec()).validate(given)
     assert not validated.error_messages
     return dict(validated.validated_parameters)
 
@@ -74,7 +76,7 @@ def connection(**given: Any) -> dict[str, Any]:
 BAD_CONNECTIONS = [
     ({"endpoint_url": "s3.example.com:9000"}, "endpoint_url: 's3.example.com:9000' is not an HTTP address; give http://HOST:PORT"),
     ({"endpoint_url": "http://h:99999"}, "endpoint_url: 'http://h:99999' is not an HTTP address"),
-    ({"endpoint_url": "https://key:hunter2@h"}, "endpoint_url: 'https://…@h' holds credentials; give them as access_key and secret_key"),
+    ({"endpoint_url": "https://key:hunter2@h"}, "endpoint_url: 'https://…@h' contains credentials; give them as access_key and secret_key"),
     ({"access_key": "a"}, "secret_key: '' is empty, and access_key is given; give both, or neither"),
     ({"secret_key": "hunter2"}, "access_key: '' is empty, and secret_key is given"),
     ({"timeout": 0}, "timeout: 0 is too small; give 1 or more"),
@@ -84,7 +86,7 @@ BAD_CONNECTIONS = [
 
 @pytest.fixture
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for option in _s3.argument_spec().values():
+    for option in connection.argument_spec().values():
         for variable in option.get("fallback", (None, []))[1]:
             monkeypatch.delenv(variable, raising=False)
 
@@ -93,22 +95,22 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("given", "message"), BAD_CONNECTIONS)
 def test_bad_connections(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption) as caught:
-        _s3.client(connection(**given))
+        connection.client(connected(**given))
     assert message in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("no_environment")
 def test_the_environment_is_asked_in_the_order_documented(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert connection()["region"] == "us-east-1"
+    assert connected()["region"] == "us-east-1"
     for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REGION"):
         monkeypatch.setenv(variable, f"https://{variable}")
-        assert f"https://{variable}" in connection().values()
+        assert f"https://{variable}" in connected().values()
 
 
 def test_the_connection_is_documented_as_it_is() -> None:
     documented = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
-    spec = _s3.argument_spec()
+    spec = connection.argument_spec()
     assert set(documented) == set(spec)
     for name, option in spec.items():
         for key in ("type", "default", "choices", "required"):
@@ -177,34 +179,36 @@ def test_equal_policies_have_one_spelling() -> None:
 
 def test_a_version_left_out_of_a_policy_is_dropped() -> None:
     current = {"name": "mlflow", "region": "us-east-1", "policy": {"Id": "x", "Version": "2012-10-17", "Statement": [allow("arn:x")]}}
-    desired = core.desired_state(options(policy={"Statement": allow("arn:x")}), current)
+    desired = rules.desired_state(options(policy={"Statement": allow("arn:x")}), current)
     assert make_plan(current, desired).after == {**current, "policy": {"Statement": [allow("arn:x")]}, "public_access": "refused"}
 
 
 def test_another_region_is_an_error_on_aws_alone() -> None:
     current = {"name": "mlflow", "region": "eu-west-1"}
-    assert core.desired_state(options(), current)
-    with pytest.raises(InvalidOption, match=r"region: 'us-east-1' is not where bucket 'mlflow' is, and a bucket cannot move; give region: eu-west-1"):
-        core.desired_state(options(endpoint_url=None), current)
+    assert rules.desired_state(options(), current)
+    message = r"region: 'us-east-1' is not the region of bucket 'mlflow', and a bucket cannot be moved; give region: eu-west-1"
+    with pytest.raises(InvalidOption, match=message):
+        rules.desired_state(options(endpoint_url=None), current)
 
 
 def test_none_means_aes256_on_aws() -> None:
-    assert (core.desired_state(options(endpoint_url=None, encryption="none"), None) or {})["encryption"] == "AES256"
-    assert (core.desired_state(options(encryption="none"), None) or {})["encryption"] == "none"
+    assert (rules.desired_state(options(endpoint_url=None, encryption="none"), None) or {})["encryption"] == "AES256"
+    assert (rules.desired_state(options(encryption="none"), None) or {})["encryption"] == "none"
 
 
 def test_an_open_policy_that_nothing_overrules_is_refused() -> None:
     current = {"name": "mlflow", "region": "us-east-1", "policy": {"Statement": [allow("*", Sid="Web")]}, "public_access": "allowed"}
-    with pytest.raises(Refused, match=r"has a policy that lets anyone in \(statement 'Web'\).*declare the policy.*public_access: unmanaged"):
-        core.desired_state(options(), current)
-    assert core.desired_state(options(), {**current, "public_access_block": False})
-    assert core.desired_state(options(policy={}), current)
-    assert core.desired_state(options(public_access="unmanaged"), current) == {"name": "mlflow"}
+    message = r"has a policy that grants access to everyone \(statement 'Web'\).*declare the bucket's policy.*public_access: unmanaged"
+    with pytest.raises(Refused, match=message):
+        rules.desired_state(options(), current)
+    assert rules.desired_state(options(), {**current, "public_access_block": False})
+    assert rules.desired_state(options(policy={}), current)
+    assert rules.desired_state(options(public_access="unmanaged"), current) == {"name": "mlflow"}
 
 
 def test_tags_of_aws_survive_purging() -> None:
     current = {"name": "mlflow", "region": "us-east-1", "tags": {"aws:stack": "1", "old": "1", "team": "a"}}
-    desired = core.desired_state(options(tags={"team": True, "gone": None}, purge_tags=True), current)
+    desired = rules.desired_state(options(tags={"team": True, "gone": None}, purge_tags=True), current)
     assert (make_plan(current, desired).after or {})["tags"] == {"aws:stack": "1", "team": "true"}
 
 
@@ -213,7 +217,7 @@ STATES = st.fixed_dictionaries(
         "name": st.just("mlflow"),
         "region": st.just("us-east-1"),
         "versioning": st.sampled_from(["Disabled", "Enabled", "Suspended"]),
-        "lifecycle": st.fixed_dictionaries({option: st.integers(0, 2) for option in core.LIFECYCLE_OPTIONS}),
+        "lifecycle": st.fixed_dictionaries({option: st.integers(0, 2) for option in rules.LIFECYCLE_OPTIONS}),
         "policy": st.sampled_from([{}, canonical_policy({"Version": "2012-10-17", "Statement": allow("arn:x")}), {"Statement": [], "Id": "x"}]),
         "tags": st.dictionaries(st.sampled_from("ab"), st.sampled_from("12")),
         "encryption": st.sampled_from(["none", "AES256", "aws:kms"]),
@@ -238,12 +242,12 @@ WANTED = st.fixed_dictionaries(
 @given(st.none() | STATES, WANTED)
 def test_what_a_plan_gives_needs_no_further_plan(current: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
     params = options(**wanted)
-    plan = make_plan(current, core.desired_state(params, current))
+    plan = make_plan(current, rules.desired_state(params, current))
     assert plan.after is not None
     if current:
         assert apply_changes(current, plan.changes) == plan.after
     after = copy.deepcopy(plan.after)
-    assert make_plan(after, core.desired_state(params, after)).is_empty
+    assert make_plan(after, rules.desired_state(params, after)).is_empty
 
 
 # The adapter
@@ -279,13 +283,13 @@ class FakeS3(S3Client):
 
 def adapter(client: S3Client, **given: Any) -> Bucket:
     params = options(**given)
-    return Bucket(client, "mlflow", core.asked(params), bucket_policy, prefix="mlflow/", removal=params["state"] == "absent")
+    return Bucket(client, "mlflow", rules.asked(params), prefix="mlflow/", removal=params["state"] == "absent")
 
 
 def plan_of(client: S3Client, **given: Any) -> tuple[Bucket, Plan]:
     bucket = adapter(client, **given)
     current = bucket.read()
-    return bucket, make_plan(current, core.desired_state(options(**given), current))
+    return bucket, make_plan(current, rules.desired_state(options(**given), current))
 
 
 def carried_out(client: S3Client, **given: Any) -> Plan:
@@ -342,7 +346,7 @@ def test_what_a_server_lacks_is_found_before_anything_is_written(wanted: dict[st
     location = {} if exists else {"get_bucket_location": (404, "NoSuchBucket")}
     client = FakeS3(**{read: (501, "NotImplemented"), **location})
     bucket, plan = plan_of(client, **wanted)
-    with pytest.raises(Unsupported, match=rf"^{option}: the server does not offer it: .* 501 NotImplemented: because; leave {option} out, or use"):
+    with pytest.raises(Unsupported, match=rf"^{option}: the server does not support it: .* 501 NotImplemented: because; leave {option} out, or use"):
         bucket.check(plan)
     assert client.sent == []
 
@@ -356,7 +360,7 @@ def test_what_a_server_lacks_is_no_matter_where_it_is_to_be_off(read: str) -> No
 
 def test_encryption_that_no_object_can_be_written_with_is_not_set() -> None:
     client = FakeS3(put_object=(500, "InternalError"))
-    with pytest.raises(Unsupported, match=r"^encryption: the server does not offer it: PutObject .*500 InternalError"):
+    with pytest.raises(Unsupported, match=r"^encryption: the server does not support it: PutObject .*500 InternalError"):
         carried_out(client, encryption="AES256", public_access="unmanaged")
     assert [operation for operation, _params in client.sent] == ["put_object"]
     client = FakeS3(put_object=(403, "AccessDenied"))
@@ -365,10 +369,10 @@ def test_encryption_that_no_object_can_be_written_with_is_not_set() -> None:
     assert client.sent[-1][1]["ServerSideEncryptionConfiguration"] == {"Rules": [rule]}
 
 
-@pytest.mark.parametrize("answer", [(400, "MalformedXML"), {}])
+@pytest.mark.parametrize("answer", [(400, "MalformedXML"), (400, "InvalidArgument"), {}])
 def test_a_lifecycle_rule_that_the_server_refuses_or_drops(answer: Any) -> None:
     client = FakeS3(put_bucket_lifecycle_configuration=answer)
-    with pytest.raises(Unsupported, match=r"^abort_incomplete_multipart_days: the server does not offer it: "):
+    with pytest.raises(Unsupported, match=r"^abort_incomplete_multipart_days: the server does not support it: "):
         carried_out(client, abort_incomplete_multipart_days=1, public_access="unmanaged")
 
 
@@ -434,7 +438,7 @@ ERRORS = [
     (409, "BucketAlreadyOwnedByYou", Conflict, "BucketAlreadyOwnedByYou"),
     (409, "OperationAborted", Conflict, "OperationAborted"),
     (503, "SlowDown", Unreachable, "failed 4 times (503 SlowDown: because); see the server's log"),
-    (404, "404", Unreachable, "this is no S3 API, for it answered 404 with text/html; check that endpoint_url is the server's S3 API"),
+    (404, "404", Unreachable, "this is not an S3 API, it answered 404 with text/html; check that endpoint_url is the server's S3 API"),
     (400, "TooManyBuckets", ServerError, "CreateBucket at http://minio:9000 failed (400 TooManyBuckets: because)"),
 ]
 
@@ -448,7 +452,7 @@ def test_errors(status: int, code: str, kind: type[ServerError], message: str) -
 
 def test_a_web_page_for_an_answer() -> None:
     page = {"ResponseMetadata": {"HTTPHeaders": {"content-type": "text/html; charset=utf-8"}}}
-    with pytest.raises(Unreachable, match="no S3 API, for it answered 200 with text/html; check that endpoint_url"):
+    with pytest.raises(Unreachable, match="not an S3 API, it answered 200 with text/html; check that endpoint_url"):
         FakeS3(get_bucket_location=page).call("get_bucket_location", Bucket="mlflow")
 
 
@@ -462,3 +466,9 @@ def test_a_policy_is_sent_as_json() -> None:
     client = FakeS3()
     carried_out(client, policy={"Statement": allow("arn:x")}, public_access="unmanaged")
     assert json.loads(client.sent[-1][1]["Policy"]) == {"Statement": [allow("arn:x")]}
+
+
+def test_a_bucket_that_has_to_be_there_is_not_made_anew() -> None:
+    assert rules.desired_state(options(create=False), {"name": "mlflow", "region": "us-east-1"})
+    with pytest.raises(Refused, match="bucket 'mlflow' does not exist, and create is false; restore it from a backup"):
+        rules.desired_state(options(create=False), None)

@@ -5,22 +5,28 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.experiment import check_options, declared, desired_state, kept
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, State
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.experiment.rules import check_options, declared, desired_state, kept
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import ABSENT, State
 
 GOOD: list[dict[str, Any]] = [
     {"name": "n" * 256},
     {"name": "имя/模型: 🤖 100%"},
-    {"name": "a", "new_name": "b", "artifact_location": "s3://bucket/a", "tags": {"k": "v" * 5000, "gone": None}},
+    {"name": "a", "new_name": "b", "artifact_location": "s3://bucket/a", "tags": {"k": "v" * 20_000, "gone": None}},
 ]
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": " "}, "name: ' ' is empty; give the experiment a name"),
     ({"name": "n" * 257}, "name: .* has 257 characters; MLflow stores at most 256"),
     ({"name": "a", "new_name": ""}, "new_name: '' is empty"),
     ({"name": "a", "artifact_location": "s3://" + "l" * 2048}, "artifact_location: .* has 2053 characters"),
-    ({"name": "a", "artifact_location": "s3://b/?x=1"}, "artifact_location: .* holds a"),
-    ({"name": "a", "tags": {"k": "v" * 5001}}, "tags: 'k' has a value of 5001 characters"),
+    ({"name": "a", "artifact_location": "s3://b/?x=1"}, "artifact_location: .* contains '[?]', '#' or ';'"),
+    ({"name": "a", "artifact_location": "s3://b/" + "l" * 250}, "artifact_location: .* has 257 characters; MLflow stores at most 256"),
+    ({"name": "a", "artifact_location": "s3://b/a;b"}, "artifact_location: .* contains '[?]', '#' or ';'"),
+    ({"name": "a", "artifact_location": "runs:/0f3a/a"}, "artifact_location: .* is not an artifact location"),
+    ({"name": "a", "artifact_location": "a/b"}, "artifact_location: .* is not an artifact location"),
+    ({"name": "a", "artifact_location": ""}, "artifact_location: '' is not an artifact location"),
+    ({"name": "a", "tags": {"k": "v" * 20_001}}, "tags: 'k' has a value of 20001 characters"),
+    ({"name": "a", "tags": {"mlflow.experiment.isGateway": "true"}}, "tags: 'mlflow.experiment.isGateway' marks experiments that MLflow creates"),
 ]
 
 

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core import gateway_endpoint, gateway_model_definition, gateway_secret
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, State, make_plan
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_endpoint import rules as gateway_endpoint
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_model_definition import rules as gateway_model_definition
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.gateway_secret import rules as gateway_secret
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.kinds import KINDS
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import ABSENT, State, make_plan
 
 GPT = {"model_definition": "gpt", "linkage": "PRIMARY", "weight": 1.0}
 SPARE = {"model_definition": "spare", "linkage": "FALLBACK", "weight": 1.0}
@@ -23,22 +26,22 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (gateway_secret, {"name": " "}, "name: ' ' is empty; give the secret a name"),
     (gateway_secret, {"name": "a", "provider": "p" * 65}, "provider: .* has 65 characters"),
     (gateway_secret, {"name": "a", "value": {}}, "value: {} is empty; give the secret's parts"),
-    (gateway_secret, {"name": "a", "value": {"api_key": ""}}, "value: 'api_key' is empty; give the text"),
-    (gateway_secret, {"name": "a", "value": {"api_key": True}}, "value: 'api_key' is no string"),
-    (gateway_secret, {"name": "a", "value": {"api_key": ["s3cret"]}}, "value: 'api_key' is no string"),
-    (gateway_secret, {"name": "a", "value": {str(part): "12345678" for part in range(30)}}, "value: '0' and the other parts take 590 characters"),
-    (gateway_secret, {"name": "a", "update_value": "always"}, "update_value: 'always' has nothing to write; give value"),
-    (gateway_secret, {"name": "a", "auth_config": {"region": None}}, "auth_config: 'region' is no string"),
+    (gateway_secret, {"name": "a", "value": {"api_key": ""}}, "value: 'api_key' is empty; give a value"),
+    (gateway_secret, {"name": "a", "value": {"api_key": True}}, "value: 'api_key' is not a string"),
+    (gateway_secret, {"name": "a", "value": {"api_key": ["s3cret"]}}, "value: 'api_key' is not a string"),
+    (gateway_secret, {"name": "a", "value": {str(part): "12345678" for part in range(30)}}, "value: '0' and the other fields take 590 characters"),
+    (gateway_secret, {"name": "a", "update_value": "always"}, "update_value: 'always' needs a value to write; give value"),
+    (gateway_secret, {"name": "a", "auth_config": {"region": None}}, "auth_config: 'region' is not a string"),
     (gateway_model_definition, {"name": "a", "model_name": ""}, "model_name: '' is empty; give the model a name"),
     (gateway_model_definition, {"name": "n" * 256}, "name: .* has 256 characters"),
-    (gateway_endpoint, {"name": "имя"}, "name: 'имя' is no endpoint's name to MLflow"),
+    (gateway_endpoint, {"name": "имя"}, "name: 'имя' is not a valid endpoint name"),
     (gateway_endpoint, {"name": "n" * 249}, "name: .* has 249 characters; MLflow stores at most 248"),
     (gateway_endpoint, {"name": "a", "models": []}, r"models: \[\] has no PRIMARY"),
     (gateway_endpoint, {"name": "a", "models": [SPARE]}, r"models: \['spare'\] has no PRIMARY"),
-    (gateway_endpoint, {"name": "a", "models": [{**GPT, "weight": 0.001}]}, r"models: \['gpt'\] has no PRIMARY of a weight"),
+    (gateway_endpoint, {"name": "a", "models": [{**GPT, "weight": 0.001}]}, r"models: \['gpt'\] has no PRIMARY model with a weight"),
     (gateway_endpoint, {"name": "a", "models": [{**GPT, "weight": float("nan")}]}, "models: 'gpt' has the weight nan"),
     (gateway_endpoint, {"name": "a", "models": [GPT, {**GPT, "weight": 2.0}]}, "models: 'gpt' is named twice as PRIMARY"),
-    (gateway_endpoint, {"name": "a", "fallback": {"max_attempts": -1}}, "fallback: -1 is no number of attempts"),
+    (gateway_endpoint, {"name": "a", "fallback": {"max_attempts": -1}}, "fallback: -1 is not a valid number of attempts"),
     (gateway_endpoint, {"name": "a", "tags": {"": "v"}}, "tags: '' is a key of 0 characters"),
     (gateway_endpoint, {"name": "a", "tags": {"k": ["v"]}}, "tags: 'k' has a value that is a list"),
     (gateway_endpoint, {"name": "a", "tags": {"k": "v" * 5001}}, "tags: 'k' has a value of 5001 characters"),
@@ -105,7 +108,7 @@ def test_settings_are_replaced_as_a_whole_and_stored_as_mlflow_does() -> None:
 def test_an_export_of_a_secret_cannot_make_one() -> None:
     entry = gateway_secret.declared(stored(auth_config={"b": "2", "a": "1"}))
     assert entry == {"name": "openai", "provider": "openai", "auth_config": {"a": "1", "b": "2"}}
-    with pytest.raises(Refused, match="value: gateway secret 'openai' does not exist, and cannot be made without its value"):
+    with pytest.raises(Refused, match="value: gateway secret 'openai' does not exist, and cannot be created without its value"):
         secret(None, **{key: value for key, value in entry.items() if key != "name"})
 
 
@@ -163,4 +166,4 @@ def test_an_export_makes_the_same_endpoint_again(state: State) -> None:
 
 
 def test_pruning_keeps_nothing() -> None:
-    assert not any(rules.kept({}) for rules in (gateway_secret, gateway_model_definition, gateway_endpoint))
+    assert not any(KINDS[section].kept({}) for section in ("gateway_secrets", "gateway_model_definitions", "gateway_endpoints"))

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.grant import check_options, declared, desired_state, identity, kept
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import State
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.grant.rules import check_options, declared, desired_state, identity, kept
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import State
 
 CHURN = {"username": "ann", "resource_type": "experiment", "resource": "churn", "permission": "EDIT"}
 
@@ -27,7 +27,7 @@ def test_what_mlflow_takes(change: dict[str, Any]) -> None:
     ("change", "message"),
     [
         ({"username": "a:b"}, "username: 'a:b' contains ':'"),
-        ({"permission": None}, "permission: None is no level; give READ, USE, EDIT, MANAGE or DENY"),
+        ({"permission": None}, "permission: None is not a level; give READ, USE, EDIT, MANAGE or DENY"),
         ({"resource": "n" * 501}, "resource: .* has 501 characters"),
         ({"resource_type": "prompt", "resource": "team-*"}, r"resource: 'team-\*' is a pattern"),
     ],

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.model_uri import ModelUri, parse
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.model_uri.rules import ModelUri, parse
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,24 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.model_version import check_options, declared, desired_state, identity, kept, portable
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, ImmutableField, State, make_plan
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.model_version.adapter import MODEL_VERSION
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.model_version.rules import (
+    check_options,
+    declared,
+    desired_state,
+    identity,
+    portable,
+)
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import ABSENT, ImmutableField, State, make_plan
 
 GOOD: list[dict[str, Any]] = [
     {"name": "имя", "source": "s3://bucket/a b/%20"},
-    {"name": "a", "source": "s3://" + "b" * 495},
+    {"name": "a", "source": "s3://b/" + "b" * 493},
     {"name": "a", "source": "s3://b/c", "run_id": "0" * 32},
     {"name": "a", "source": "models:/other model/3"},
     {"name": "a", "source": "models:/m-1"},
+    {"name": "a", "source": "s3://b/a//c/?x=..;y#z"},
     {"name": "a", "source": "runs:/0f3a/model/best"},
     {"name": "a", "source": "/srv/mlruns/1/0f3a/artifacts/model", "run_id": "0f3a"},
     {"name": "a", "source": "mlflow-artifacts:/1/0f3a/artifacts/model", "run_id": "0f3a"},
@@ -26,37 +34,43 @@ GOOD: list[dict[str, Any]] = [
 ]
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": "a/b", "source": "s3://b"}, "name: 'a/b' contains '/'"),
-    ({"name": "a"}, "name: 'a' names a model and no version of it; give source, run_id with artifact_path, or model_id$"),
-    ({"name": "a", "version": None}, "name: 'a' names a model and no version .*, or version$"),
-    ({"name": "a", "run_id": "r"}, "run_id: 'r' names a run and no model in it; give artifact_path too"),
+    ({"name": "a"}, "name: 'a' selects a model, but no version of it; give source, run_id with artifact_path, or model_id$"),
+    ({"name": "a", "version": None}, "name: 'a' selects a model, but no version .*, or version$"),
+    ({"name": "a", "run_id": "r"}, "run_id: 'r' selects a run, but no model in it; give artifact_path too"),
     ({"name": "a", "artifact_path": "model"}, "artifact_path: 'model' is the path of a model within a run; give run_id too"),
     ({"name": "a", "artifact_path": "/", "run_id": "r"}, "artifact_path: '/' is empty"),
     ({"name": "a", "source": "s3://b", "artifact_path": "model"}, "source: 's3://b' is given together with artifact_path; give one of them"),
     ({"name": "a", "model_id": "m-1", "version": "1"}, "model_id: 'm-1' is given together with version"),
     ({"name": "a", "model_id": "m-1", "run_id": "r"}, "run_id: 'r' is given together with model_id"),
     ({"name": "a", "version": "1", "run_id": "r"}, "run_id: 'r' is given together with version"),
-    ({"name": "a", "model_id": "models:/m-1"}, "model_id: .* is no logged model's ID"),
-    ({"name": "a", "version": "latest"}, "version: 'latest' is no version's number"),
-    ({"name": "a", "version": "0"}, "version: '0' is no version's number"),
+    ({"name": "a", "model_id": "models:/m-1"}, "model_id: .* is not the ID of a logged model"),
+    ({"name": "a", "version": "latest"}, "version: 'latest' is not a version number"),
+    ({"name": "a", "version": "0"}, "version: '0' is not a version number"),
     ({"name": "a", "source": " "}, "source: ' ' is empty"),
     ({"name": "a", "source": "s3://" + "b" * 496}, "source: .* has 501 characters; MLflow stores at most 500"),
     ({"name": "a", "source": "s3://b/a/../c"}, "source: .* has '..' in its path"),
+    ({"name": "a", "source": "s3://b/a/%2e%2e/c"}, "source: .* has '..' in its path"),
+    ({"name": "a", "source": "s3://b/a/%252e%252E/c"}, "source: .* has '..' in its path"),
+    *(({"name": "a", "source": what}, "source: .* has no plain path for MLflow") for what in ("s3://b", "s3://b/", "s3://b/./c", "dbfs:c")),
+    ({"name": "a", "source": "runs:/0f3a/model", "run_id": "0f3b"}, "run_id: '0f3b' is not the run of 'runs:/0f3a/model'"),
+    ({"name": "a", "source": "s3://b/c", "wait_timeout": 86_401}, "wait_timeout: 86401 is too large; give at most 86400"),
+    ({"name": "a", "source": "s3://b/c", "tags": {"mlflow.prompt.is_prompt": "true"}}, "tags: 'mlflow.prompt.is_prompt' turns it into a prompt"),
     *(
-        ({"name": "a", "source": f"models:/iris{what}"}, "source: .* may be another one tomorrow; give models:/NAME/NUMBER")
+        ({"name": "a", "source": f"models:/iris{what}"}, "source: .* refers to a version that can change; give models:/NAME/NUMBER")
         for what in ("@champion", "/latest", "/Production", "/0", "/1/2")
     ),
     *(({"name": "a", "source": what}, "source: .* names no model in a run") for what in ("runs:/0f3a", "runs:/0f3a/", "runs:///x")),
     *(
-        ({"name": "a", "source": what}, "source: .* is in the server's own keeping.*; give run_id too")
+        ({"name": "a", "source": what}, "source: .* is stored by the server itself.*; give run_id too")
         for what in ("mlflow-artifacts:/1/r/artifacts/m", "/srv/model", "file:///srv/model", "model")
     ),
-    ({"name": "a", "source": "s3://b", "run_id": "0" * 33}, "run_id: .* is no run's ID"),
+    ({"name": "a", "source": "s3://b", "run_id": "0" * 33}, "run_id: .* is not a run ID"),
     ({"name": "a", "source": "s3://b", "description": "d" * 5001}, "description: .* has 5001 characters"),
     ({"name": "a", "source": "s3://b", "tags": {"k": "v" * 100_001}}, "tags: 'k' has a value of 100001 characters"),
     ({"name": "a", "source": "s3://b", "aliases": ["v1"]}, "aliases: 'v1' is reserved"),
     ({"name": "a", "source": "s3://b", "aliases": [""]}, "aliases: '' is not an alias"),
-    ({"name": "a", "source": "s3://b", "archive_existing_versions": True}, "archive_existing_versions: True is for .*; set stage to"),
-    ({"name": "a", "version": "1", "stage": "Archived", "archive_existing_versions": True}, "archive_existing_versions: True is for"),
+    ({"name": "a", "source": "s3://b", "archive_existing_versions": True}, "archive_existing_versions: True applies only to .*; set stage to"),
+    ({"name": "a", "version": "1", "stage": "Archived", "archive_existing_versions": True}, "archive_existing_versions: True applies only to"),
     ({"name": "a", "source": "s3://b", "wait_timeout": -1}, "wait_timeout: -1 is too small"),
 ]
 
@@ -118,7 +132,7 @@ def test_the_run_of_a_version_stays() -> None:
 def test_what_is_not_ready_is_waited_for_and_what_failed_is_refused() -> None:
     assert make_plan(iris(status="PENDING_REGISTRATION"), wanted(iris(status="PENDING_REGISTRATION"))).action == "update"
     failed = iris(status="FAILED_REGISTRATION", status_message="no space")
-    with pytest.raises(Refused, match="version 3 of registered model 'iris' failed to be registered: no space; delete it, and run again"):
+    with pytest.raises(Refused, match="version 3 of registered model 'iris' could not be registered: no space; delete it, and run again"):
         wanted(failed)
     assert wanted(failed, state="absent") is None
 
@@ -152,7 +166,7 @@ def test_an_export_asks_for_what_is_there(state: State) -> None:
     check_options(entry)
     assert identity(entry) == identity(state)
     assert make_plan(state, desired_state({**entry, "state": "present"}, state)).is_empty
-    assert not kept(state)
+    assert not MODEL_VERSION.kept(state)
 
 
 def test_what_another_server_can_make() -> None:

@@ -1,16 +1,19 @@
 """The reconciler, with faults that a real server cannot be made to show when a test wants them."""
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.mlops.mlflow.plugins.module_utils import _module
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import make_plan
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import Conflict, MissingLibrary, Unreachable, Unsupported
-from ansible_collections.mlops.mlflow.plugins.module_utils._ports import Plan, State, Step
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.kind import Step
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import Plan, State, make_plan
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.step import ATTEMPTS
 
 
 class Failed(Exception):
@@ -123,9 +126,9 @@ def test_a_write_that_was_cut_off_but_carried_out_is_not_repeated_and_counts_as_
 
 def test_conflicts_for_ever_fail_after_some_attempts() -> None:
     resource = Memory(faults=[Conflict(f"conflict {number}") for number in range(100)])
-    with pytest.raises(Conflict, match=f"conflict {_module.ATTEMPTS - 1}$"):
+    with pytest.raises(Conflict, match=f"conflict {ATTEMPTS - 1}$"):
         reconcile(step(resource, {"name": "iris"}))
-    assert resource.calls.count("apply") == _module.ATTEMPTS
+    assert resource.calls.count("apply") == ATTEMPTS
 
 
 def test_another_error_is_not_tried_again() -> None:
@@ -178,3 +181,27 @@ def test_a_field_that_cannot_change_is_named() -> None:
 def test_an_unforeseen_error_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError), _module.errors_as_failures(Module()):  # type: ignore[arg-type]
         raise ZeroDivisionError
+
+
+def test_text_that_no_server_can_take_is_refused_in_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    spec: dict[str, Any] = {"name": {"type": "str"}, "password": {"type": "str", "no_log": True}}
+    for option, shown in (("name", r"'a\x00b'"), ("password", "'…'")):
+        with patch_module_args({option: "a\0b"}), pytest.raises(SystemExit):
+            _module.Module(argument_spec=spec)
+        message = json.loads(capsys.readouterr().out)["msg"]
+        assert message == rf"{option}: {shown} contains a character that databases cannot store; remove '\x00'"
+
+
+def test_what_a_misspelt_option_or_an_address_holds_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    users = {"type": "list", "elements": "dict", "options": {"name": {"type": "str"}}}
+    spec: dict[str, Any] = {"uri": {"type": "str"}, "password": {"type": "str", "no_log": True}, "users": users}
+    given = {"uri": "http://ann:hunter2@host/", "password": "hunter2", "users": [{"name": "a"}, {"name": "b"}]}
+    with patch_module_args({**given, "pasword": "hunter2"}), pytest.raises(SystemExit):
+        _module.Module(argument_spec=spec)
+    said = capsys.readouterr().out
+    assert "Unsupported parameters" in said
+    assert "hunter2" not in said
+    with patch_module_args(given), pytest.raises(SystemExit):
+        _module.Module(argument_spec=spec).exit_json(changed=False)
+    shown = json.loads(capsys.readouterr().out)["invocation"]["module_args"]
+    assert shown == {"uri": "http://…@host/", "password": "(not shown)", "users": "2 entries"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import (
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import (
     ABSENT,
     Change,
     ImmutableField,

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import State, make_plan
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.prompt import check_options, declared, desired_state, kept
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.prompt.adapter import PROMPT
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.prompt.rules import check_options, declared, desired_state
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import State, make_plan
 
 CHAT = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "{{ question }}"}]
 GOOD: list[dict[str, Any]] = [
@@ -26,13 +27,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": ""}, "name: '' is empty"),
     ({"name": "a/b"}, "name: 'a/b' contains '/'"),
     ({"name": "n" * 257}, "name: .* has 257 characters"),
-    *(({"name": name}, "name: .* is no prompt's name to MLflow; use letters") for name in ("a b", "имя", "a\n", ".", "..", "a'b", "🤖")),
+    *(({"name": name}, "name: .* is not a valid prompt name; use ASCII letters") for name in ("a b", "имя", "a\n", ".", "..", "a'b", "🤖")),
     ({"name": "a", "description": "d" * 5001}, "description: .* has 5001 characters"),
     ({"name": "a", "tags": {"k": ["v"]}}, "tags: 'k' has a value that is a list"),
     ({"name": "a", "tags": {"mlflow.prompt.is_prompt": "false"}}, "tags: .* is a tag by which MLflow itself keeps prompts"),
     ({"name": "a", "versions": [{"template": "t", "tags": {"_mlflow_prompt_type": "chat"}}]}, "versions: .* is a tag by which MLflow itself"),
     *(
-        ({"name": "a", "versions": [{"template": what}]}, "versions: .* is no template; give a text, or a list of messages")
+        ({"name": "a", "versions": [{"template": what}]}, "versions: .* is not a template; give a text, or a list of messages")
         for what in NO_TEMPLATES
     ),
     ({"name": "a", "versions": [{"template": "t" * 100_001}]}, "versions: .* is a template of 100001 characters; MLflow stores at most 100000"),
@@ -166,4 +167,4 @@ def test_a_second_run_changes_nothing_and_an_export_is_what_was_declared(first: 
     check_options(export)
     copy = make_plan(None, desired_state(export, None)).after
     assert copy == state
-    assert not kept(state or {})
+    assert not PROMPT.kept(state or {})

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.proxy import proxy_for
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.proxy import proxy_for
 
 PROXY = "http://proxy:3128"
 

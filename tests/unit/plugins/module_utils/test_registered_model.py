@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, State
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.registered_model import check_options, desired_state
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.registered_model.rules import check_options, desired_state
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import ABSENT, State
 
 GOOD: list[dict[str, Any]] = [
     {"name": "n" * 256},
@@ -23,16 +23,18 @@ GOOD: list[dict[str, Any]] = [
 ]
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": ""}, "name: '' is empty"),
+    ({"name": "a", "tags": {"mlflow.prompt.is_prompt": "true"}}, "tags: 'mlflow.prompt.is_prompt' turns it into a prompt"),
     ({"name": "  "}, "name: '  ' is empty"),
     ({"name": "a/b"}, "name: 'a/b' contains '/'"),
     ({"name": "a:b"}, "name: 'a:b' contains ':'"),
+    *(({"name": name}, "name: .* is a path to MLflow") for name in (".", "..", "..a")),
     ({"name": "n" * 257}, "name: .* has 257 characters"),
     ({"name": "a", "new_name": "b/c"}, "new_name: 'b/c' contains '/'"),
     ({"name": "a", "new_name": ""}, "new_name: '' is empty"),
     ({"name": "a", "description": "d" * 5001}, "description: .* has 5001 characters"),
     ({"name": "a", "tags": {"": "v"}}, "tags: '' is a key of 0 characters"),
     ({"name": "a", "tags": {"k" * 251: "v"}}, "tags: .* is a key of 251 characters"),
-    *(({"name": "a", "tags": {key: "v"}}, "tags: .* is no tag's key to MLflow") for key in ("a+b", "🤖", "/a", "a//b", "..", "../a", ".")),
+    *(({"name": "a", "tags": {key: "v"}}, "tags: .* is not a valid tag key") for key in ("a+b", "🤖", "/a", "a//b", "..", "../a", ".")),
     ({"name": "a", "tags": {"k": "v" * 5001}}, "tags: 'k' has a value of 5001 characters"),
     ({"name": "a", "tags": {"k": ["v"]}}, "tags: 'k' has a value that is a list"),
     ({"name": "a", "tags": {"k": {"v": 1}}}, "tags: 'k' has a value that is a list or a dictionary"),
@@ -94,7 +96,7 @@ def test_a_rename_asks_for_the_new_name() -> None:
 
 def test_versions_are_deleted_by_force_alone() -> None:
     current = iris(latest_versions=[{"version": "9"}, {"version": "10"}])
-    with pytest.raises(Refused, match=r"'iris' has versions, 10 the newest.*force: true"):
+    with pytest.raises(Refused, match=r"'iris' has versions, up to version 10.*force: true"):
         wanted(current, state="absent")
     assert wanted(current, state="absent", force=True) is None
     assert wanted(iris(), state="absent") is None

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 import pytest
 from loopback import Answer, Authority, Server, cut_off, error, hang, reply
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters import rest
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ApiError, Conflict, NotPermitted, Unreachable, Unsupported
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow import rest
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import Connection, RestClient
 
 OK = reply(200, {"fine": True})
+S3_DENIED = '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>'
 PAGE = "<html><head><title>Oops</title><style>p {}</style></head><body><h1>Bad Gateway</h1></body></html>"
 
 
@@ -108,6 +109,32 @@ def test_credentials_are_sent(talk: Talk, settings: dict[str, str], header: str 
     assert server.requests[0].headers.get("authorization") == header
 
 
+@pytest.mark.parametrize(("answer", "accepts"), [(OK, True), (reply(401, "who are you?", "text/plain"), False)])
+def test_credentials_of_another_are_tried_over_the_same_connection(talk: Talk, answer: Answer, accepts: bool) -> None:
+    client, server = talk(OK, answer, OK, token="ours")
+    client.get("/x")
+    assert client.accepts("ann", "p:ä", "/users/get", username="ann") == accepts
+    client.get("/x")
+    assert server.requests[1].target == "/users/get?username=ann"
+    theirs = "Basic " + base64.b64encode("ann:p:ä".encode()).decode()
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer ours", theirs, "Bearer ours"]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (error(404, "RESOURCE_DOES_NOT_EXIST", "User with username=ann not found"), ApiError, "User with username=ann not found"),
+        (reply(200, "<html>log in</html>", "text/html"), Unreachable, "where MLflow answers JSON"),
+        (reply(403, "not from here", "text/html"), NotPermitted, "is not permitted"),
+    ],
+)
+def test_an_answer_that_tells_nothing_of_the_credentials_is_an_error(talk: Talk, answer: Answer, kind: type[Exception], message: str) -> None:
+    client, _server = talk(answer)
+    with pytest.raises(kind, match=message):
+        client.accepts("ann", "p", "/users/get", username="ann")
+
+
 # What is tried again
 
 
@@ -160,7 +187,7 @@ def test_a_write_that_could_happen_twice_is_sent_once_when_a_gateway_fails(talk:
 
 def test_a_write_that_could_happen_twice_is_looked_up_when_its_answer_is_broken(talk: Talk) -> None:
     client, server = talk(reply(200, '{"half": '))
-    with pytest.raises(Conflict, match="broken JSON"):
+    with pytest.raises(Conflict, match="invalid JSON"):
         client.write("POST", "/x", {}, idempotent=False)
     assert len(server.requests) == 1
 
@@ -217,6 +244,22 @@ def test_nobody_listens(talk: Talk) -> None:
         client.write("POST", "/x", {}, idempotent=False)
 
 
+def test_a_proxy_that_is_dead_is_named(talk: Talk) -> None:
+    proxy = f"http://ann:secret@127.0.0.1:{free_port()}"
+    for uri in ("http://mlflow.example.com", "https://mlflow.example.com"):
+        client, _server = talk(OK, uri=uri, proxy=proxy, retries=0)
+        with pytest.raises(Unreachable, match=r"Connection refused; it goes through the proxy 'http://127.0.0.1:\d+', which the environment names"):
+            client.get("/x")
+
+
+def test_tls_where_none_is_spoken(talk: Talk, pauses: list[float]) -> None:
+    _client, server = talk(OK)
+    client, _server = talk(OK, uri=f"https://127.0.0.1:{server.port}")
+    with pytest.raises(Unreachable, match=r"^https://127.0.0.1:\d+: the server does not speak TLS there; give http:// in tracking_uri"):
+        client.get("/x")
+    assert pauses == []
+
+
 def test_no_such_host(talk: Talk) -> None:
     client, _server = talk(OK, uri="http://mlflow.invalid", retries=0)
     with pytest.raises(Unreachable, match="the host name does not resolve"):
@@ -246,15 +289,15 @@ def test_the_port_is_that_of_the_scheme(talk: Talk, monkeypatch: pytest.MonkeyPa
     [
         (reply(200, PAGE, "text/html; charset=utf-8"), Unreachable, "answered 200 with text/html where MLflow answers JSON: 'Oops Bad Gateway'"),
         (reply(200, "", "text/plain"), Unreachable, "answered 200 with text/plain .*: an empty body"),
-        (reply(200, '{"half": '), Unreachable, r"answered with broken JSON: '\{\"half\":'"),
+        (reply(200, '{"half": '), Unreachable, r"returned invalid JSON: '\{\"half\":'"),
         (reply(200, '["a list"]'), Unreachable, "answered 200 with application/json"),
         (reply(200, "x" * 500, "text/plain"), Unreachable, "x{200}…'"),
         (reply(302, "", "text/html", Location="http://login/"), Unreachable, r"was redirected \(302\).*without a login page"),
         (reply(401, "You are not authenticated.", "text/plain"), NotPermitted, r"refused the credentials \(401\); check tracking_username"),
         (error(401, "UNAUTHENTICATED"), NotPermitted, "refused the credentials"),
         (reply(403, "Invalid Host header", "text/plain"), NotPermitted, r"does not accept the host name '127.0.0.1:\d+' .*--allowed-hosts"),
-        (reply(403, "Permission denied", "text/plain"), NotPermitted, r"not permitted to these credentials \(403\): 'Permission denied'"),
-        (error(403, "PERMISSION_DENIED"), NotPermitted, r"not permitted to these credentials \(403\): because"),
+        (reply(403, "Permission denied", "text/plain"), NotPermitted, r"not permitted with these credentials \(403\): 'Permission denied'"),
+        (error(403, "PERMISSION_DENIED"), NotPermitted, r"not permitted with these credentials \(403\): because"),
         (reply(404, PAGE, "text/html"), Unsupported, r"does not exist on this server \(404\)"),
         (error(400, "RESOURCE_ALREADY_EXISTS"), Conflict, "because"),
         (error(409, "RESOURCE_CONFLICT"), Conflict, "because"),
@@ -262,6 +305,10 @@ def test_the_port_is_that_of_the_scheme(talk: Talk, monkeypatch: pytest.MonkeyPa
         (error(400, "INVALID_PARAMETER_VALUE"), ApiError, r"failed \(400 INVALID_PARAMETER_VALUE\): because"),
         (error(404, "RESOURCE_DOES_NOT_EXIST"), Conflict, "because"),
         (reply(400, {"detail": "not MLflow's"}), Unreachable, "answered 400 with application/json"),
+        (reply(403, S3_DENIED, "application/xml"), Unreachable, r"was answered by an S3 server \(403\); give the address of the tracking server"),
+        (reply(200, "<ListAllMyBucketsResult/>", "text/xml"), Unreachable, r"was answered by an S3 server \(200\)"),
+        (reply(400, "<h1>400</h1>The plain HTTP request was sent to HTTPS port", "text/html"), Unreachable, r"TLS is spoken there \(400\); give https://"),
+        (reply(400, "Client sent an HTTP request to an HTTPS server.\n", "text/plain"), Unreachable, r"TLS is spoken there \(400\); give https://"),
     ],
 )
 def test_each_answer_has_one_meaning(talk: Talk, answer: Answer, kind: type[Exception], message: str) -> None:
@@ -339,7 +386,7 @@ def test_a_listing_reads_every_page(talk: Talk, method: str) -> None:
 
 def test_a_listing_that_turns_in_a_circle_ends(talk: Talk) -> None:
     client, server = talk(reply(200, {"things": [{}], "next_page_token": "again"}))
-    with pytest.raises(Unreachable, match="gave the same page twice"):
+    with pytest.raises(Unreachable, match="returned the same page twice"):
         list(client.listed("/x", "things"))
     assert len(server.requests) == 2
 
@@ -389,7 +436,7 @@ def test_an_old_server_will_not_do(talk: Talk, version: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
-        (reply(200, PAGE, "text/html"), Unsupported, "answered with no version: 'Oops Bad Gateway'"),
+        (reply(200, PAGE, "text/html"), Unsupported, "returned no version: 'Oops Bad Gateway'"),
         (reply(401, "no", "text/plain"), NotPermitted, "refused the credentials"),
         (reply(302, "", Location="http://login/"), Unreachable, "was redirected"),
     ],
@@ -487,7 +534,7 @@ def test_the_proxy_gets_its_own_credentials_and_the_server_does_not(talk: Talk, 
 
 @pytest.mark.parametrize("proxy", ["socks5://ann:secret@proxy:1080", "https://proxy", "http://proxy:port", "http://"])
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(proxy: str) -> None:
-    with pytest.raises(Unreachable, match="the proxy that the environment names, .* is not http://HOST:PORT") as raised:
+    with pytest.raises(Unreachable, match="the proxy configured in the environment, .* is not http://HOST:PORT") as raised:
         RestClient(Connection("http://mlflow", proxy=proxy))
     assert "secret" not in str(raised.value)
 

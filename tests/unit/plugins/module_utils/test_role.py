@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import ABSENT, State
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.role import check_options, declared, desired_state, kept
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.role.rules import check_options, declared, desired_state, kept
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import ABSENT, State
 
 
 def permission(resource_type: str, resource: str, level: str = "READ") -> dict[str, str]:
@@ -31,18 +31,24 @@ def test_what_mlflow_takes(params: dict[str, Any]) -> None:
     [
         ({"name": ""}, "name: '' is empty; give the role a name"),
         ({"name": "n" * 256}, "name: .* has 256 characters"),
-        ({"name": "__user_x"}, "name: '__user_x' begins with '__user_', which MLflow keeps"),
+        ({"name": "__user_x"}, "name: '__user_x' begins with '__user_', which MLflow reserves"),
         ({"name": "a", "description": "d" * 1025}, "description: .* has 1025 characters; MLflow stores at most 1024"),
         ({"name": "a", "users": ["a:b"]}, "users: 'a:b' contains ':'"),
-        ({"name": "a", "permissions": [permission("registered_model", "team-*")]}, r"resource: 'team-\*' is a pattern, and MLflow matches none"),
+        (
+            {"name": "a", "permissions": [permission("registered_model", "team-*")]},
+            r"resource: 'team-\*' is a pattern, which MLflow does not support",
+        ),
         ({"name": "a", "permissions": [permission("registered_model", "a/b")]}, "resource: 'a/b' contains '/'"),
         ({"name": "a", "permissions": [permission("prompt", " ")]}, "resource: ' ' is empty"),
         ({"name": "a", "permissions": [permission("prompt", "n" * 256)]}, "resource: .* has 256 characters; MLflow stores at most 255"),
-        ({"name": "a", "permissions": [permission("run", "7")]}, "resource: '7' cannot be told apart"),
+        ({"name": "a", "permissions": [permission("run", "7")]}, "resource: '7' cannot be selected"),
         ({"name": "a", "permissions": [permission("scorer", "toxic")]}, "resource: 'toxic' names no scorer; give EXPERIMENT/SCORER"),
-        ({"name": "a", "permissions": [permission("workspace", "team", "USE")]}, "resource: 'team' cannot be told apart"),
-        ({"name": "a", "permissions": [permission("workspace", "*", "READ")]}, "permission: 'READ' is no level of a workspace; give USE or MANAGE"),
-        ({"name": "a", "permissions": [permission("skill", "*", "USE")]}, "permission: 'USE' is no level of a skill"),
+        ({"name": "a", "permissions": [permission("workspace", "team", "USE")]}, "resource: 'team' cannot be selected"),
+        (
+            {"name": "a", "permissions": [permission("workspace", "*", "READ")]},
+            "permission: 'READ' is not a level for a workspace; give USE or MANAGE",
+        ),
+        ({"name": "a", "permissions": [permission("skill", "*", "USE")]}, "permission: 'USE' is not a level for a skill"),
         ({"name": "a", "permissions": [permission("run", "*"), permission("run", "*", "EDIT")]}, r"permissions: 'run:\*' is given twice"),
     ],
 )

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core import rollout
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.pod_trouble import seconds
+from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes import rollout
+from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.pod_trouble import seconds
 
 START = "2026-11-22T09:00:00Z"
 NOW = seconds("2026-11-22T09:02:00Z")
@@ -100,7 +100,7 @@ NO_ROUTE = 'Failed to pull image "registry/web:1": dial tcp: lookup registry: no
             [],
             "failed",
             'CreateContainerConfigError: secret "keys" not found',
-            "make what is missing",
+            "create what is missing",
         ),
         (
             [container({"reason": "CreateContainerConfigError", "message": "container has runAsNonRoot and image will run as root"})],
@@ -116,7 +116,7 @@ NO_ROUTE = 'Failed to pull image "registry/web:1": dial tcp: lookup registry: no
             [event("FailedMount", 'MountVolume.SetUp failed for volume "tls" : secret "tls" not found')],
             "failed",
             "FailedMount: MountVolume.SetUp failed",
-            "make what is missing",
+            "create what is missing",
         ),
         (
             [],
@@ -152,7 +152,7 @@ AT_WORK = 'External provisioner is provisioning volume for claim "mlflow/data"'
     ("conditions", "events", "state", "why", "remedy"),
     [
         ([UNBOUND], [], "failed", UNBOUND["message"], "check the claim's storage class"),
-        ([UNBOUND], [("ProvisioningFailed", NO_CLASS)], "failed", NO_CLASS, "name a storage class that the cluster has"),
+        ([UNBOUND], [("ProvisioningFailed", NO_CLASS)], "failed", NO_CLASS, "use a storage class that the cluster has"),
         ([UNBOUND], [("FailedBinding", NO_VOLUME)], "failed", NO_VOLUME, "no default storage class"),
         # Whose volume is made where the pod is to run: the scheduler waits for it, and says nothing of the pod.
         ([], [("WaitForFirstConsumer", "waiting"), ("ExternalProvisioning", NO_PROVISIONER)], "waiting", NO_PROVISIONER, "provisioner runs"),
@@ -203,7 +203,7 @@ def test_pods_of_a_revision_before_are_nobodys_trouble() -> None:
     ("kind", "spec", "status", "done", "count"),
     [
         ("Deployment", {"replicas": 1}, {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}, True, "1 of 1 ready"),
-        ("Deployment", {}, {"replicas": 2, "updatedReplicas": 1, "availableReplicas": 1}, False, "1 of 1 ready, 1 of before still there"),
+        ("Deployment", {}, {"replicas": 2, "updatedReplicas": 1, "availableReplicas": 1}, False, "1 of 1 ready, 1 old ones still running"),
         ("Deployment", {"replicas": 0}, {}, True, "0 of 0 ready"),
         ("StatefulSet", {}, {"readyReplicas": 1, "availableReplicas": 1, "updateRevision": "b", "currentRevision": "a"}, False, "0 of 1 ready"),
         ("StatefulSet", {}, {"readyReplicas": 1, "availableReplicas": 1, "updateRevision": "b", "currentRevision": "b"}, True, "1 of 1 ready"),
@@ -233,9 +233,29 @@ def test_a_failed_job_says_what_its_pod_said() -> None:
     assert rollout.failure(culprit, 10, "") == (
         "Job migrate failed after 10 seconds: BackoffLimitExceeded, Job has reached the specified backoff limit: pod migrate-1: "
         "container main: exit code 12: Can't locate revision identified by 'abc'; "
-        "the database's schema is newer than this MLflow: name the newer version, or restore a backup"
+        "the database's schema is newer than this MLflow: deploy the newer version, or restore a backup"
     )
     assert culprit.log == ("migrate-1", "main", False)
+
+
+@pytest.mark.parametrize(("pods", "said"), [
+    ([], "BackoffLimitExceeded, Job has reached the specified backoff limit; its pod was deleted before it was done: run again, which"),
+    ([137], "container main: exit code 137; SIGKILL ended it: run again"),
+    ([143], "container main: exit code 143; SIGTERM ended it: run again"),
+])
+def test_a_job_that_someone_ended_is_to_be_run_again(pods: list[int], said: str) -> None:
+    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "Job has reached the specified backoff limit"}
+    job = {"metadata": {"name": "migrate", "uid": "j"}, "spec": {}, "status": {"failed": 1, "conditions": [failed]}}
+    left = [pod("migrate-1", "j", [container(terminated={**ENDED, "exitCode": code})]) for code in pods]
+    found = rollout.verdicts([{"kind": "Job", "name": "migrate"}], seen(None, left, objects={"Job/migrate": job}), 10)
+    assert said in rollout.failure(found[0], 10, "")
+
+
+def test_a_job_that_took_too_long_needs_more_time() -> None:
+    failed = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "Job was active longer than specified deadline"}
+    job = {"metadata": {"name": "migrate", "uid": "j"}, "spec": {}, "status": {"failed": 1, "conditions": [failed]}}
+    found = rollout.verdicts([{"kind": "Job", "name": "migrate"}], seen(None, [], objects={"Job/migrate": job}), 10)
+    assert "raise its timeout" in rollout.failure(found[0], 10, "")
 
 
 def test_a_job_that_may_try_again_has_not_failed() -> None:
@@ -250,7 +270,7 @@ def test_pods_that_may_not_be_made(waited: int, state: str) -> None:
     refused = 'pods "web-1" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false'
     workload = deployment(conditions=[{"type": "ReplicaFailure", "status": "True", "message": refused}], replicas=0, updatedReplicas=0)
     verdict = rollout.verdicts([WEB], seen(workload, []), waited)[0]
-    assert (verdict.state, verdict.reason) == (state, f"its pods cannot be made: {refused}")
+    assert (verdict.state, verdict.reason) == (state, f"its pods cannot be created: {refused}")
     assert "securityContext" in verdict.remedy
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.server import described
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.server.rules import described
 
 
 def facts(**more: Any) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.rest import Connection, RestClient
-from ansible_collections.mlops.mlflow.plugins.module_utils._adapters.user import User
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import State, make_plan
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.user import check_options, declared, desired_state, identity, kept
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ServerError
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import Connection, RestClient
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.user.adapter import USER, User
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.user.rules import check_options, declared, desired_state, identity
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import State, make_plan
 
 
 @pytest.mark.parametrize("params", [{"username": "n" * 255}, {"username": "имя @x/'\" 🤖", "password": "p" * 12}])
@@ -24,7 +24,12 @@ def test_what_mlflow_takes(params: dict[str, Any]) -> None:
         ({"username": " "}, "username: ' ' is empty; give the user a name"),
         ({"username": "n" * 256}, "username: .* has 256 characters; MLflow stores at most 255"),
         ({"username": "a:b"}, "username: 'a:b' contains ':'"),
-        ({"username": "ann", "password": "p" * 11}, "password: '…' has fewer than 12 characters; MLflow takes 12 or more"),
+        ({"username": "ann", "password": "p" * 11}, "password: '…' has fewer than 12 characters; use 12 or more"),
+        ({"username": "ann", "password": "p" * 1001}, "password: '…' has 1001 characters, with which nobody could log in; give at most 1000"),
+        (
+            {"username": "ann", "password": "längliches Passwort"},
+            "password: '…' has non-ASCII characters, with which MLflow does not allow uploading artifacts",
+        ),
         ({"username": "ann", "password": ""}, "password: '…' has fewer than 12 characters"),
     ],
 )
@@ -61,19 +66,19 @@ def test_a_password_is_compared_unless_it_is_for_new_users() -> None:
 
 def test_the_user_of_the_connection_is_not_locked_out() -> None:
     me = ann(is_me=True, is_admin=True)
-    with pytest.raises(Refused, match="'ann' is the user of this connection, whom MLflow does not delete"):
+    with pytest.raises(Refused, match="'ann' is the connecting user, whom MLflow does not delete"):
         wanted(me, state="absent")
-    with pytest.raises(Refused, match="is_admin: 'ann' is the user of this connection"):
+    with pytest.raises(Refused, match="is_admin: 'ann' is the connecting user"):
         wanted(me, is_admin=False)
     assert wanted(me, is_admin=True) == {"username": "ann", "is_admin": True}
-    assert kept(me)
+    assert USER.kept(me)
     assert declared(me) is None
 
 
 def test_absence_and_export() -> None:
     assert wanted(None, state="absent") is None
     assert wanted(ann(), state="absent") is None
-    assert not kept(ann())
+    assert not USER.kept(ann())
     assert declared(ann()) == {"username": "ann", "is_admin": False}
     assert identity(ann()) == ("ann",)
 
@@ -81,7 +86,15 @@ def test_absence_and_export() -> None:
 def test_nobody_changes_the_own_password_without_the_present_one() -> None:
     mine = make_plan(ann(is_me=True, password="differs"), {"password": "set"})
     params = {"username": "ann", "password": "p" * 12, "update_password": "always"}
-    with pytest.raises(ServerError, match="password: 'ann' is the user of this connection, .*; give tracking_password"):
+    with pytest.raises(ServerError, match="password: 'ann' is the connecting user, .*; give tracking_password"):
         User(RestClient(Connection("http://127.0.0.1:1", token="t")), params).check(mine)
     User(RestClient(Connection("http://127.0.0.1:1", "ann", "the present one")), params).check(mine)
     User(RestClient(Connection("http://127.0.0.1:1", token="t")), params).check(make_plan(ann(password="differs"), {"password": "set"}))
+
+
+def test_a_new_user_is_named_in_ascii() -> None:
+    options = {"username": "jürg", "password": "p" * 12, "state": "present", "update_password": "always"}
+    with pytest.raises(Refused, match="username: 'jürg' has non-ASCII characters, with which MLflow does not allow uploading artifacts"):
+        desired_state(options, None)
+    assert desired_state(options, ann(username="jürg")) == {"username": "jürg", "password": "set"}
+    assert desired_state({**options, "state": "absent"}, None) is None

@@ -5,9 +5,16 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import State, make_plan
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.webhook import EVENTS, NEW_SECRET, check_options, declared, desired_state, kept
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.webhook.adapter import WEBHOOK
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.webhook.rules import (
+    EVENTS,
+    NEW_SECRET,
+    check_options,
+    declared,
+    desired_state,
+)
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import State, make_plan
 
 GOOD: list[dict[str, Any]] = [
     {"name": "a"},
@@ -15,16 +22,19 @@ GOOD: list[dict[str, Any]] = [
     {"name": "n" * 63, "url": "https://h/" + "u" * 490, "description": "d" * 1000, "events": list(EVENTS)},
     {"name": "a", "url": "http://[fd00::1]:8080/hook?x=1"},
     {"name": "a", "secret": "", "update_secret": "always"},
+    {"name": "a", "secret": "s" * 687},
 ]
 BAD: list[tuple[dict[str, Any], str]] = [
-    *(({"name": name}, "name: .* is no webhook's name to MLflow") for name in ("", "n" * 64, "-a", "a.", "a b", "a/b", "имя", "a\n")),
+    *(({"name": name}, "name: .* is not a valid webhook name") for name in ("", "n" * 64, "-a", "a.", "a b", "a/b", "имя", "a\n")),
     *(({"name": "a", "url": url}, "url: .* is not an HTTP address") for url in ("", "ftp://h/", "https://", "h/x", "https://[::1", "https://h/a b")),
     ({"name": "a", "url": "https://h/" + "u" * 491}, "url: .* has 501 characters; MLflow stores at most 500"),
     ({"name": "a", "events": []}, "events: .* is empty"),
-    ({"name": "a", "events": ["prompt.created", "prompt.deleted"]}, "events: 'prompt.deleted' is no event of MLflow's; use registered_model"),
-    ({"name": "a", "events": ["PROMPT.CREATED"]}, "events: 'PROMPT.CREATED' is no event"),
+    ({"name": "a", "events": ["prompt.created", "prompt.deleted"]}, "events: 'prompt.deleted' is not an MLflow event; use registered_model"),
+    ({"name": "a", "events": ["PROMPT.CREATED"]}, "events: 'PROMPT.CREATED' is not an MLflow event"),
     ({"name": "a", "description": "d" * 1001}, "description: .* has 1001 characters; MLflow stores at most 1000"),
-    ({"name": "a", "update_secret": "always"}, "update_secret: 'always' has nothing to write; give secret"),
+    ({"name": "a", "secret": "s" * 688}, "secret: '…' has 688 bytes; MLflow stores at most 687, encrypted"),
+    ({"name": "a", "secret": "ü" * 344}, "secret: '…' has 688 bytes"),
+    ({"name": "a", "update_secret": "always"}, "update_secret: 'always' needs a secret to write; give secret"),
 ]
 
 
@@ -71,7 +81,7 @@ def test_a_secret_is_marked_and_never_shown(update_secret: str, changed: list[tu
 
 
 def test_several_of_one_name_are_removed_and_not_changed() -> None:
-    with pytest.raises(Refused, match=r"3 webhooks are called 'ci' \(1, 2, 3\); remove them all with state: absent"):
+    with pytest.raises(Refused, match=r"3 webhooks are named 'ci' \(1, 2, 3\); remove them all with state: absent"):
         wanted(hook(namesakes=["3", "2"]))
     assert wanted(hook(namesakes=["3", "2"]), state="absent") is None
 
@@ -79,4 +89,4 @@ def test_several_of_one_name_are_removed_and_not_changed() -> None:
 def test_an_export_leaves_out_what_another_server_makes_itself() -> None:
     assert declared(hook()) == {"name": "ci", "url": "https://h/", "events": ["prompt.created"]}
     assert declared(hook(status="DISABLED", description="d")) == {**(declared(hook()) or {}), "description": "d", "status": "DISABLED"}
-    assert not kept(hook())
+    assert not WEBHOOK.kept(hook())

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.options import InvalidOption, Refused
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.plan import State
-from ansible_collections.mlops.mlflow.plugins.module_utils._core.workspace import check_options, declared, desired_state, kept
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.workspace.rules import check_options, declared, desired_state, kept
+from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption, Refused
+from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import State
 
 GOOD: list[dict[str, Any]] = [
     {"name": "ab"},
@@ -18,14 +18,15 @@ GOOD: list[dict[str, Any]] = [
     {"name": "default", "state": "present"},
 ]
 BAD: list[tuple[dict[str, Any], str]] = [
-    *(({"name": name}, "name: .* is no workspace's name to MLflow; use 2") for name in ("", "a", "A1", "-a", "a-", "a_b", "имя", "n" * 64, "a\n")),
+    *(({"name": name}, "name: .* is not a valid workspace name; use 2") for name in ("", "a", "A1", "-a", "a-", "a_b", "имя", "n" * 64, "a\n")),
     *(({"name": name}, f"name: '{name}' is reserved by MLflow") for name in ("api", "ajax-api", "workspaces", "static-files")),
-    ({"name": "default", "state": "absent"}, "name: 'default' is the workspace that MLflow falls back on, and stays; name another"),
+    ({"name": "default", "state": "absent"}, "name: 'default' is MLflow's default workspace, which cannot be deleted; name another"),
     *(
-        ({"name": "ab", "default_artifact_root": root}, "default_artifact_root: .* is no place for artifacts")
-        for root in ("a/b", "c:x", " s3://b", "s3://b?x", "s3://b#x")
+        ({"name": "ab", "default_artifact_root": root}, "default_artifact_root: .* is not an artifact location")
+        for root in ("a/b", "c:x", " s3://b", "s3://b?x", "s3://b#x", "s3://b/a;b", "runs:/0f3a/a")
     ),
-    ({"name": "ab", "default_artifact_root": "s3://" + "r" * 2048}, "default_artifact_root: .* has 2053 characters; MLflow takes at most 2048"),
+    ({"name": "ab", "default_artifact_root": "s3://" + "r" * 241}, "default_artifact_root: .* has 246 characters, which leave no room"),
+    ({"name": "ab", "default_artifact_root": "s3://" + "r" * 2048}, "default_artifact_root: .* has 2053 characters; MLflow accepts at most 2048"),
 ]
 
 

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The decisions of the roles, which are Python (module_utils/_deployment), for their tasks."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
+    artifact_store_problems,
+    k3s_decisions,
+    kubernetes,
+    postgresql,
+    server_decisions,
+    verification,
+)
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import Plain
+
+DOCUMENTATION = r"""
+name: decide
+short_description: A decision of one of this collection's roles
+version_added: 1.0.0
+author: The mlops.mlflow maintainers (@mlops-mlflow)
+description:
+  - For the roles of this collection, whose decisions are typed Python that is tested without a host. It reads nothing and changes nothing.
+positional: decision
+options:
+  _input:
+    description: What the role gives for its decisions, in its C(vars/main.yml).
+    type: dict
+    required: true
+  decision:
+    description: The role and the decision, such as V(mlflow_server.problems).
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+problems: "{{ __mlflow_server_given | mlops.mlflow.decide('mlflow_server.problems') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The decision.
+  type: raw
+"""
+
+DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
+    "artifact_store": artifact_store_problems.DECISIONS,
+    "k3s": k3s_decisions.DECISIONS,
+    "kubernetes": kubernetes.DECISIONS,
+    "mlflow_server": server_decisions.DECISIONS,
+    "mlflow_verify": verification.DECISIONS,
+    "postgresql": postgresql.DECISIONS,
+}
+
+
+def decide(given: Mapping[str, Any], decision: str) -> Any:
+    """Return the decision. Raises AnsibleFilterError for one that does not exist."""
+    role, _dot, name = decision.partition(".")
+    if name not in DECISIONS.get(role, {}):
+        known = [f"{each}.{found}" for each in DECISIONS for found in DECISIONS[each]]
+        raise AnsibleFilterError(f"{decision}: there is no such decision; use one of {', '.join(known)}")
+    return DECISIONS[role][name](Plain(given))
+
+
+class FilterModule:
+    """What Ansible asks for the filter."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filter."""
+        return {"decide": decide}

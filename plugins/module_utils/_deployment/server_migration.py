@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""Whether a server's schema must be migrated, what has been lost, and what serves when a migration fails. No I/O."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import Deployed
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Object
+
+
+def ready(pods: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the pods that are ready.
+
+    >>> ready([{"metadata": {"name": "a"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}, {"metadata": {"name": "b"}}])
+    ['a']
+    """
+    return [pod["metadata"]["name"] for pod in pods if _is_ready(pod)]
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def is_done(deployed: Deployed, pods: Sequence[Mapping[str, Any]], asked: Mapping[str, Any]) -> bool:
+    """Return whether the schema is the image's. ``asked`` is the result of asking for its state in a pod, or {} where none could be asked.
+
+    A server may not become ready because the schema is not the one that it expects.
+    """
+    is_served = not pods or bool(ready(pods))
+    is_current = asked.get("rc", 0) == 0 and asked.get("stdout", "current") in ("current", "unreachable")
+    return deployed.found.schema == deployed.migration and is_served and is_current
+
+
+def losses(deployed: Deployed, asked: Mapping[str, Any], models: Mapping[str, Any]) -> list[str]:
+    """Return what is missing in a deployment that has served with the same database and image.
+
+    ``models`` is what the server answers when it is asked for models, which it is if its bucket is empty.
+    """
+    found = []
+    if deployed.cluster.has_data and asked.get("stdout") == "fresh":
+        found.append(f"database {deployed.database.database} no longer has the MLflow schema")
+    if (models.get("json") or {}).get("model_versions"):
+        found.append(f"{deployed.store.destination} is empty, although the database has models")
+    return found
+
+
+def must_stop(deployed: Deployed, checked: Sequence[Mapping[str, Any]], check_mode: bool) -> bool:
+    """Return whether the server stops for the migration. ``checked`` are the pods of the Job that has looked.
+
+    In check mode, the server is not asked, and a new image is assumed to have a new schema.
+    """
+    statuses = (checked[0].get("status") or {}).get("containerStatuses") if checked else []
+    ended = ((statuses or [{}])[0].get("state") or {}).get("terminated") or {}
+    return deployed.found.replicas > 0 and (check_mode or ended.get("message") == "old")
+
+
+def what_serves(deployed: Deployed, was_stopped: bool, started: Mapping[str, Any]) -> str:
+    """Return what serves after a migration that failed; ``started`` is the result of starting the previous server again."""
+    before = f"the previous server, {deployed.found.image}"
+    if not deployed.found.replicas:
+        return "no server was started"
+    if not was_stopped:
+        return f"{before}, is still serving"
+    if "msg" not in started:
+        return f"{before}, is serving again"
+    return f"{before}, was started again but is not ready: {started['msg']}"
+
+
+def endless_jobs(deployed: Deployed, jobs: Iterable[Mapping[str, Any]]) -> list[Object]:
+    """Return earlier migrations that nothing removes: those of earlier versions of this collection have no end."""
+    kept = (deployed.migration, deployed.check)
+    names = [job["metadata"]["name"] for job in jobs if "ttlSecondsAfterFinished" not in job["spec"]]
+    return [{"api_version": "batch/v1", "kind": "Job", "name": name} for name in names if name not in kept]

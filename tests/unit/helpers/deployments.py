@@ -1,0 +1,58 @@
+"""What roles give for their decisions, without Ansible: for tests of many variants."""
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import yaml
+
+from roles import PUBLISHED, ROLES, RUNTIME
+
+#: What the roles' defaults are where they are worked out, in a cluster.
+WORKED_OUT: dict[str, dict[str, Any]] = {
+    "mlflow_server": {
+        "mlflow_server_runtime": "kubernetes", "mlflow_server_app": "mlflow", "mlflow_server_image": "localhost/mlflow-server:3.17.2-0123",
+        "mlflow_server_image_pull_policy": "IfNotPresent", "mlflow_server_tls": "generated", "mlflow_server_pool_size": None,
+        "mlflow_server_ingress_pods": {"app.kubernetes.io/name": "traefik"},
+    },
+    "postgresql": {
+        "postgresql_provider": "statefulset", "postgresql_port": 5432, "postgresql_max_connections": 200, "postgresql_shared_buffers": "256MB",
+        "postgresql_app": "postgresql",
+    },
+}
+
+
+@cache
+def defaults(role: str) -> dict[str, Any]:
+    """The role's defaults, those that are worked out as above."""
+    found: dict[str, Any] = yaml.safe_load((ROLES / role / "defaults" / "main.yml").read_text())
+    assert {name for name, value in found.items() if "{{" in str(value)} <= WORKED_OUT[role].keys()
+    return found | WORKED_OUT[role]
+
+
+def variables(role: str, **given: Any) -> dict[str, Any]:
+    """The role's variables: its defaults, and what a play gives it."""
+    return defaults(role) | given
+
+
+def server(*, check_mode: bool = False, **given: Any) -> dict[str, Any]:
+    """What the role mlflow_server gives, in a cluster where nothing was deployed yet. Its variables are named without mlflow_server_."""
+    return {
+        "variables": variables("mlflow_server", **{f"mlflow_server_{name}": value for name, value in given.items()}),
+        "postgresql": PUBLISHED["postgresql_connection"], "artifact_store": PUBLISHED["artifact_store_connection"],
+        "image": PUBLISHED["mlflow_image_reference"], "kubernetes": RUNTIME, "secrets": PUBLISHED["kubernetes_secrets"]["mlflow"],
+        "looked": [], "made_service": {"spec": {"clusterIPs": ["10.43.0.7"]}}, "renewal": "print()\n",
+        "host": {"name": "a", "address": "10.0.0.1", "own_certificate_ends": "2036-01-01", "given_certificate_ends": "20360102030405Z"},
+        "check_mode": check_mode, "certificate": {}, "certificate_key": {}, "previous_secret": {}, "owned": [], "schema": {}, "models": {},
+        "checked": [], "started_again": {}, "jobs": [], "answer": {}, "administrator": {}, "log": [],
+    }  # fmt: skip
+
+
+def postgresql(*, workloads: list[dict[str, Any]] | None = None, **given: Any) -> dict[str, Any]:
+    """The same of the role postgresql, with the workloads that are there already."""
+    return {
+        "variables": variables("postgresql", **{f"postgresql_{name}": value for name, value in given.items()}),
+        "kubernetes": RUNTIME | {"workloads": workloads or []}, "embedded": {}, "runtime": "kubernetes", "host": "postgresql", "address": "10.43.0.9",
+        "files": {"postgresql.conf": "x", "start.sh": "y"}, "secrets": PUBLISHED["kubernetes_secrets"]["postgresql"],
+        "certificate": PUBLISHED["kubernetes_certificates"]["postgresql-tls"], "egress": [{}],
+    }  # fmt: skip

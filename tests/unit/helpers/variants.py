@@ -1,0 +1,89 @@
+"""Every object of every option of the roles, made by their decisions: what their tests look at."""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import deployments
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import postgresql, server_decisions, verification
+
+#: One value after another for each option of the server, where another than the default makes another object.
+SERVER: dict[str, list[Any]] = {
+    "port": [8080], "workers": [4], "auth": ["basic"], "admin_username": ["ro%ot"], "default_permission": ["NO_PERMISSIONS"], "auth_cache_ttl": [0],
+    "extra_hosts": [["a.example:80"]], "extra_origins": [["https://a.example"]], "pool_size": [7], "max_overflow": [1], "jobs_enabled": [True],
+    "telemetry_enabled": [True], "presigned_artifacts": [True], "environment": [{"A": 1, "B": True, "PGPASSWORD": "x"}], "name": ["akko-akko-mlflow"],
+    "app": ["akko-mlflow"], "image": ["docker.io/own/mlflow:1"], "image_pull_policy": ["Always"], "cluster_domain": ["k8s.example"],
+    "replicas": [2, "3"], "max_replicas": [5], "target_cpu": [50], "strategy": ["Recreate"], "resources": [{"limits": {"cpu": 2, "memory": "1Gi"}}],
+    "migration_resources": [{"limits": {"memory": "1Gi"}}], "migration_timeout": [60], "tmp_size": ["500Mi"],
+    "liveness_probe": [{"periodSeconds": 3}, {"tcpSocket": {"port": "http"}}], "readiness_probe": [{"httpGet": {"path": "/x", "port": 5000}}],
+    "startup_probe": [{"exec": {"command": ["true"]}}], "stop_seconds": [10],
+    "pod_spec": [{"nodeSelector": {"a": "b"}, "tolerations": [{"key": "x", "operator": "Exists"}], "imagePullSecrets": [{"name": "x"}]}],
+    "environment_from": [[{"secretRef": {"name": "more"}}]],
+    "callers": [[{"namespaceSelector": {"matchLabels": {"a": "b"}}}]], "egress": [[{"ports": [{"port": 443}]}]], "metrics_enabled": [True],
+    "metrics_namespace": ["prometheus"], "service_monitor_enabled": [True], "service_monitor_labels": [{"release": "prometheus"}],
+}  # fmt: skip
+#: The same of a server with a name outside the cluster.
+PUBLIC: dict[str, list[Any]] = {
+    "host": ["experiments.akko.local"], "ingress_class": ["nginx", "haproxy"], "ingress_annotations": [{"a/b": "c"}],
+    "ingress_auth": ["basic", "external"], "ingress_username": ["me"], "middlewares": [["sso/forward-auth", "own"]],
+    "gateways": [[{"name": "public", "namespace": "edge", "sectionName": "https"}]], "transfer_timeout": [60], "http_redirect": [False],
+    "tls": ["provided", "cert_manager", "external", "none"], "tls_issuer_kind": ["Issuer"], "ingress_namespace": ["ingress"],
+    "ingress_pods": [{}], "metrics_enabled": [True], "auth": ["basic"], "replicas": [2], "name": ["akko-akko-mlflow"],
+}  # fmt: skip
+ENTRANCE: dict[str, Any] = {"host": "mlflow.example.com", "tls_certificate": "c", "tls_key": "k", "tls_issuer": "letsencrypt"}
+POSTGRESQL: dict[str, list[Any]] = {
+    "port": [5433], "name": ["akko-postgresql"], "app": ["pg"], "image": ["docker.io/own/postgres:17"], "volume_size": ["1Gi"],
+    "storage_class": ["nfs"],
+    "resources": [{"limits": {"memory": "512Mi", "cpu": 2}}, {"requests": {"ephemeral-storage": "1Gi"}}], "callers": [[{"podSelector": {}}]],
+}  # fmt: skip
+ENDPOINT: dict[str, Any] = {
+    "name": "mlflow", "uri": "http://mlflow.mlflow.svc:5000", "public_uri": "", "image": "localhost/mlflow-server:3", "hosts": ["mlflow"],
+    "image_pull_policy": "IfNotPresent", "username": "", "password_secret": {}, "egress": [{}], "public": {}, "deployment": "0123",
+}  # fmt: skip
+
+
+def one_by_one(options: dict[str, list[Any]], base: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The base, and it with each value of each option alone."""
+    yield base
+    yield from (base | {name: value} for name, values in options.items() for value in values)
+
+
+def servers() -> list[dict[str, Any]]:
+    """The variables of servers."""
+    basic = {"ingress_auth": "basic", **ENTRANCE}
+    return [
+        *one_by_one(SERVER, {}), *one_by_one(SERVER, {"auth": "basic", "max_replicas": 3}), *one_by_one(PUBLIC, ENTRANCE), *one_by_one(PUBLIC, basic),
+        *one_by_one(PUBLIC, ENTRANCE | {"gateways": [{"name": "public"}], "tls": "external"}),
+    ]  # fmt: skip
+
+
+def of_server(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """All objects of a server with these variables, and of its migration."""
+    plan = server_decisions.DECISIONS["deployment"](deployments.server(**given))
+    return [*plan["objects"], *(each for objects in plan["job_objects"].values() for each in objects)]
+
+
+def of_postgresql() -> Iterator[dict[str, Any]]:
+    """All objects of PostgreSQL with each of its options, new and from before shapes were noted."""
+    names = ("postgresql", "akko-postgresql")
+    before: list[dict[str, Any]] = [{"kind": "StatefulSet", "name": name, "component": "database", "annotations": {}} for name in names]
+    for given in one_by_one(POSTGRESQL, {}):
+        for there in ([], before):
+            yield from postgresql.DECISIONS["objects"](deployments.postgresql(workloads=there, **given))
+
+
+def of_verification() -> Iterator[dict[str, Any]]:
+    """All objects of the verification, without and with a login."""
+    login = {"username": "admin", "password_secret": {"name": "mlflow", "key": "admin-password"}}
+    for more in ({}, login):
+        given = {"endpoint": ENDPOINT | more, "program": "print()", "run_name": "mlflow-verify"}
+        yield from verification.DECISIONS["objects"](given)
+        yield verification.DECISIONS["record"](given)
+
+
+def distinct() -> list[dict[str, Any]]:
+    """Each object that differs from all others."""
+    every = [*(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_verification()]
+    return [json.loads(text) for text in sorted({json.dumps(made, sort_keys=True) for made in every})]
