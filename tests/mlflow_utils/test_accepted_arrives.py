@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 from mlflow_server import LossyProxy, Server, free_port, rows
 
-from mlflow_utils import InferenceTracker, Settings, _spool, load_settings
+from mlflow_utils import InferenceTracker, Settings, load_settings
 from mlflow_utils._rest import SESSION_TAG, Api
+from mlflow_utils.inference import spool
 from mlflow_utils.inference.outbox import Batch, Session, new_session_id
 from mlflow_utils.inference.spool import Disk
 from mlflow_utils.inference_tracker import Aggregation, delete_old_runs, deliver_spool
@@ -230,7 +231,7 @@ def test_what_the_disk_does_not_take_is_written_before_the_process_ends(nowhere:
         raise OSError(errno.ENOSPC, "full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_spool, "_write", full)
+        patch.setattr(spool, "_write", full)
         box.put(Batch([("a", 1.0, 1, 0)], 1))
         with pytest.raises(OSError, match="full"):
             box.put(Batch([("a", 2.0, 1, 1)], 1))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from identity_provider import PENDING, IdentityProvider
 
 README = (Path(__file__).resolve().parents[2] / "src/mlflow_utils/README.md").read_text()
 PROGRAMS = {
@@ -40,10 +41,11 @@ def test_each_later_program_runs_as_it_stands_and_so_do_the_commands(tracking_ur
     (folder / "kubectl").write_text("#!/bin/sh\nexec grep -q InferenceService\n")  # there is no cluster to apply it to
     (folder / "kubectl").chmod(0o755)
     path = f"{folder}:{Path(sys.executable).parent}:/usr/bin:/bin"
-    for line in commands.splitlines():
-        variables = {"PATH": path, "HOME": str(tmp_path), "MLFLOW_TRACKING_URI": tracking_uri}
-        done = subprocess.run(["sh", "-c", line], env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, (line, done.stdout, done.stderr)
+    variables = {"PATH": path, "HOME": str(tmp_path), "MLFLOW_TRACKING_URI": tracking_uri}
+    with IdentityProvider([PENDING, (200, {"access_token": "token", "refresh_token": "refresh", "expires_in": 300})]).running() as issuer:
+        for line in commands.replace("https://sso.example.com/realms/mlops", issuer).splitlines():
+            done = subprocess.run(["sh", "-c", line], env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+            assert done.returncode == 0, (line, done.stdout, done.stderr)
 
 
 def run(program: str, folder: Path, **environment: str) -> str:
