@@ -291,3 +291,20 @@ def test_a_removal_ends_a_database_that_somebody_started_by_hand_and_shows_no_se
     assert processes(stack) == {}
     assert shown(output, known) == []
     assert visible.showing(known) == {}
+
+
+@needs_root
+def test_a_removal_that_was_cut_short_can_be_run_again(stack: Deployment) -> None:
+    busy = stack.home / "postgresql/busy"
+    busy.mkdir(parents=True)
+    for path in (stack.home / ".mlops-mlflow", stack.home / "client.env"):
+        path.touch()
+    subprocess.run(["mount", "-t", "tmpfs", "busy", busy], check=True)
+    try:
+        [failed] = [result.message for result in stack.remove() if result.failed]
+        assert f"embedded_home: not all of it could be removed; mend that, and run this again: rm: cannot remove '{busy}'" in failed
+        assert sorted(path.name for path in stack.home.iterdir()) == [".mlops-mlflow", "postgresql"]
+    finally:
+        subprocess.run(["umount", busy], check=True)
+    stack.remove()
+    assert not stack.home.exists()
