@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
-    artifact_store_problems,
+    artifact_store_decisions,
     k3s_decisions,
     kubernetes,
     postgresql,
@@ -49,7 +49,7 @@ _value:
 """
 
 DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
-    "artifact_store": artifact_store_problems.DECISIONS,
+    "artifact_store": artifact_store_decisions.DECISIONS,
     "k3s": k3s_decisions.DECISIONS,
     "kubernetes": kubernetes.DECISIONS,
     "mlflow_server": server_decisions.DECISIONS,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 #: A Service's name of which others can be made (https://kubernetes.io/docs/concepts/overview/working-with-objects/names/).
@@ -105,9 +105,3 @@ def problem_of_folder(inspected: str, path: str, runtime: Mapping[str, Any]) -> 
     if "unwritable" in inspected:
         return f"user '{runtime['user']}' cannot write to '{path}'; make it the owner, or choose another folder"
     return ""
-
-
-DECISIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "problems": problems,
-    "folder_problem": lambda given: problem_of_folder(given["inspected"], given["path"], given["runtime"]),
-}

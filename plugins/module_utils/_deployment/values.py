@@ -87,16 +87,25 @@ def checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def mebibytes(quantity: Any) -> int:
-    """Return a quantity of Kubernetes as whole MiB. K, M and G are taken for Ki, Mi and Gi, as PostgreSQL does.
+def memory_bytes(quantity: Any) -> int:
+    """Return a quantity of Kubernetes in bytes. K, M and G are taken for Ki, Mi and Gi, as PostgreSQL does.
 
-    >>> [mebibytes(each) for each in ("1Gi", "1.5Gi", "512Mi", "2G", 1073741824, "1048576Ki")]
-    [1024, 1536, 512, 2048, 1024, 1024]
+    >>> memory_bytes("1.5Ki"), memory_bytes(1000)
+    (1536, 1000)
     """
     found = re.fullmatch(r"([0-9.]+)([kKMGT]?)i?", str(quantity).strip())
     if found is None:
         raise ValueError(f"{quantity}: it is not a quantity of memory; write it as 512Mi or 2Gi")
-    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) // 1048576
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+
+
+def mebibytes(quantity: Any) -> int:
+    """Return a quantity of Kubernetes as whole MiB.
+
+    >>> [mebibytes(each) for each in ("1Gi", "1.5Gi", "512Mi", "2G", 1073741824, "1048576Ki")]
+    [1024, 1536, 512, 2048, 1024, 1024]
+    """
+    return memory_bytes(quantity) // 1048576
 
 
 def url_host(name: str) -> str:

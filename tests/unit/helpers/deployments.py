@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.artifact_store import secrets_of
 from roles import PUBLISHED, ROLES, RUNTIME
 
 #: What the roles' defaults are where they are worked out, in a cluster.
@@ -18,6 +19,10 @@ WORKED_OUT: dict[str, dict[str, Any]] = {
     "postgresql": {
         "postgresql_provider": "statefulset", "postgresql_port": 5432, "postgresql_max_connections": 200, "postgresql_shared_buffers": "256MB",
         "postgresql_app": "postgresql",
+    },
+    "artifact_store": {
+        "artifact_store_provider": "seaweedfs", "artifact_store_port": 9000, "artifact_store_name": "seaweedfs", "artifact_store_app": "",
+        "artifact_store_image": "docker.io/own/store:1", "artifact_store_abort_multipart_days": 7,
     },
 }
 
@@ -56,3 +61,11 @@ def postgresql(*, workloads: list[dict[str, Any]] | None = None, **given: Any) -
         "files": {"postgresql.conf": "x", "start.sh": "y"}, "secrets": PUBLISHED["kubernetes_secrets"]["postgresql"],
         "certificate": PUBLISHED["kubernetes_certificates"]["postgresql-tls"], "egress": [{}],
     }  # fmt: skip
+
+
+def artifact_store(*, workloads: list[dict[str, Any]] | None = None, **given: Any) -> dict[str, Any]:
+    """The same of the role artifact_store, with a server in the cluster."""
+    asked = variables("artifact_store", **{f"artifact_store_{name}": value for name, value in given.items()})
+    held = {"access-key": "user", "secret-key": "key", "s3.json": "{}"}
+    secrets = {name: held for name in secrets_of(asked["artifact_store_name"]).values()}
+    return {"variables": asked, "kubernetes": RUNTIME | {"workloads": workloads or []}, "secrets": secrets, "script": "true\n"}

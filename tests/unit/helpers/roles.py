@@ -5,7 +5,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
@@ -72,7 +71,3 @@ class Role:
         """The decision of that name, from what the role gives for its decisions."""
         role = self.path.name
         return self.said(f"__{role}_given | mlops.mlflow.decide('{role}.{decision}')", **given)
-
-    def object(self, template: str, **given: Any) -> Any:
-        """The Kubernetes object of one of the role's templates."""
-        return yaml.safe_load(self.said(f"lookup('ansible.builtin.template', '{template}')", **given))

@@ -7,7 +7,12 @@ from typing import Any
 
 import deployments
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import postgresql, server_decisions, verification
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
+    artifact_store_decisions,
+    postgresql,
+    server_decisions,
+    verification,
+)
 
 #: One value after another for each option of the server, where another than the default makes another object.
 SERVER: dict[str, list[Any]] = {
@@ -37,6 +42,10 @@ POSTGRESQL: dict[str, list[Any]] = {
     "port": [5433], "name": ["akko-postgresql"], "app": ["pg"], "image": ["docker.io/own/postgres:17"], "volume_size": ["1Gi"],
     "storage_class": ["nfs"],
     "resources": [{"limits": {"memory": "512Mi", "cpu": 2}}, {"requests": {"ephemeral-storage": "1Gi"}}], "callers": [[{"podSelector": {}}]],
+}  # fmt: skip
+ARTIFACT_STORE: dict[str, list[Any]] = {
+    "port": [9100], "name": ["akko-minio"], "app": ["s3"], "image": ["docker.io/minio/minio"], "volume_size": ["1Gi"], "storage_class": ["nfs"],
+    "prefix": [""], "region": ["eu-1"], "resources": [{"limits": {"memory": "512Mi"}}, {}], "callers": [[{"podSelector": {}}]],
 }  # fmt: skip
 ENDPOINT: dict[str, Any] = {
     "name": "mlflow", "uri": "http://mlflow.mlflow.svc:5000", "public_uri": "", "image": "localhost/mlflow-server:3", "hosts": ["mlflow"],
@@ -74,6 +83,15 @@ def of_postgresql() -> Iterator[dict[str, Any]]:
             yield from postgresql.DECISIONS["objects"](deployments.postgresql(workloads=there, **given))
 
 
+def of_artifact_store() -> Iterator[dict[str, Any]]:
+    """All objects of each store in the cluster with each of its options, new and from before shapes were noted."""
+    names = ("minio", "akko-minio")
+    before: list[dict[str, Any]] = [{"kind": "Deployment", "name": name, "component": "artifacts", "annotations": {}} for name in names]
+    for provider, workloads in (("minio", []), ("minio", before), ("seaweedfs", [])):
+        for given in one_by_one(ARTIFACT_STORE, {"provider": provider, "name": provider}):
+            yield from artifact_store_decisions.DECISIONS["objects"](deployments.artifact_store(workloads=workloads, **given))
+
+
 def of_verification() -> Iterator[dict[str, Any]]:
     """All objects of the verification, without and with a login."""
     login = {"username": "admin", "password_secret": {"name": "mlflow", "key": "admin-password"}}
@@ -85,5 +103,5 @@ def of_verification() -> Iterator[dict[str, Any]]:
 
 def distinct() -> list[dict[str, Any]]:
     """Each object that differs from all others."""
-    every = [*(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_verification()]
+    every = [*(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_artifact_store(), *of_verification()]
     return [json.loads(text) for text in sorted({json.dumps(made, sort_keys=True) for made in every})]

@@ -68,18 +68,20 @@ def test_each_key_that_is_published_has_a_type_where_it_is_read(role: str, fact:
 @pytest.mark.parametrize("publisher", ["postgresql", "artifact_store"])
 @pytest.mark.parametrize("runtime", ["kubernetes", "embedded"])
 def test_what_each_provider_publishes_is_taken(publisher: str, runtime: str) -> None:
-    """The connection that all providers share with what each adds, in tasks or, for an external server, in variables."""
+    """The connection that all providers share with what each adds."""
     fact = f"{publisher}_connection"
     role = Role(publisher, **(CLUSTER if runtime == "kubernetes" else EMBEDDED), **EXTERNAL,
                 kubernetes_secrets={"postgresql": {"password": "p"}})
     where = {f"__{publisher}_host": "db", f"__{publisher}_endpoint_url": "http://s3"}
-    added = "__postgresql_given | mlops.mlflow.decide('postgresql.external')" if publisher == "postgresql" else f"__{publisher}_external_{runtime}"
-    value = role.said(f"__{publisher}_connection | combine({added})", **where)
+    added = "postgresql.external" if publisher == "postgresql" else "artifact_store.access"
+    value = role.said(f"__{publisher}_connection | combine(__{publisher}_given | mlops.mlflow.decide('{added}'))", **where)
     assert ArgumentSpecValidator(options_of("mlflow_server", fact)).validate({fact: value}).error_messages == []
     further = in_tasks(publisher, f"__{publisher}_access") + in_tasks(publisher, fact)
+    more = {name: PUBLISHED[name] for name in ("kubernetes_secrets", "kubernetes_certificates")}
     if publisher == "postgresql":
-        more = {name: PUBLISHED[name] for name in ("kubernetes_secrets", "kubernetes_certificates")}
         further.append(role.decided("statefulset", **more, __postgresql_address="10.43.0.9"))
+    else:
+        further += [role.decided("access", **more, artifact_store_provider=provider) for provider in ("embedded", "minio", "seaweedfs")]
     assert len(further) >= 2
     assert [key for each in further for key in undocumented(each, options_of("mlflow_server", fact)[fact]["options"])] == []
 

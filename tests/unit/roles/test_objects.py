@@ -65,7 +65,7 @@ def made(name: str, workloads: list[dict[str, Any]], **given: Any) -> dict[str, 
     """The objects of the database or the store where there are these workloads, by KIND/NAME."""
     runtime = CLUSTER["kubernetes_runtime"] | {"workloads": workloads}
     role = Role(name, **CLUSTER | {"kubernetes_runtime": runtime}, **PUBLISHED, **given)
-    found = role.decided("objects") if name == "postgresql" else [role.object(template) for template in role.said(f"__{name}_templates")]
+    found = role.decided("objects")
     claimed = {f"{claim['kind']}/{claim['name']}" for claim in role.said(f"{name}_claims")}
     by_title = {f"{thing['kind']}/{thing['metadata']['name']}": thing for thing in found}
     assert by_title.keys() <= claimed
