@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -97,6 +98,8 @@ class Outcome:
     log: str = ""
     #: Whether it may be missing, since what it needs could not be built in time on an empty cache.
     late: bool = False
+    #: Seconds of CPU, without what its daemons took: on two cores, what does not fit into the time is seen here.
+    cpu: float = 0.0
 
 
 _SUMMARY = re.compile(r"=+ (\S.*\b(?:passed|failed|errors?|skipped|no tests ran)\b.*) in [0-9.]+s.* =+")
@@ -170,7 +173,8 @@ def summary(stages: Sequence[Stage], outcomes: Mapping[str, Outcome], cold: bool
     for stage in stages:
         outcome, budget = outcomes[stage.name], 60 * (stage.cold if cold else stage.warm)
         over = ", OVER ITS BUDGET" if outcome.seconds > budget else ""
-        time_taken = f" in {clock(outcome.seconds)} of {clock(budget)}{over}" if outcome.seconds else ""
+        cpu = f", {clock(outcome.cpu)} of CPU" if outcome.cpu else ""
+        time_taken = f" in {clock(outcome.seconds)} of {clock(budget)}{cpu}{over}" if outcome.seconds else ""
         yield f"{stage.name:<13}{outcome.verdict}{time_taken}{': ' if outcome.reason else ''}{outcome.reason}"
         for line in said(outcome.log):
             if not (outcome.reason and line.endswith(outcome.reason)):
@@ -321,13 +325,14 @@ class Runner:
             process, since = self._running.get(stage.name, (None, 0.0))
             if process is None:
                 continue
+            before = _cpu_of_ended()
             status = process.poll()
             seconds = time.monotonic() - since
             if status is not None:
                 del self._running[stage.name]
                 log = self._log(stage)
                 verdict, reason = verdict_of(status, stage.name, log)
-                self._finish(stage, Outcome(verdict, seconds, reason, log))
+                self._finish(stage, Outcome(verdict, seconds, reason, log, cpu=_cpu_of_ended() - before))
             elif stage.name == "parts" and self.cold and self.late and time.monotonic() - self.began > 60 * PARTS_WITHIN:
                 self._end_one(stage)
                 reason = f"the cache was empty, and {PARTS_WITHIN:.0f} minutes did not suffice to make the test hosts; the next run goes on"
@@ -383,6 +388,12 @@ class Runner:
             except OSError:  # it has ended, or is another user's
                 continue
         return found
+
+
+def _cpu_of_ended() -> float:
+    """Seconds of CPU of all children that have ended, and of those that they have waited for."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:

@@ -110,9 +110,10 @@ def test_a_failed_stage_counts_where_no_test_of_it_failed() -> None:
 
 def test_the_summary_names_budgets_and_who_is_over(tmp_path: Path) -> None:
     table = [Stage("unit", 1, 3), Stage("lint", 2, 3), Stage("akko", 1, 1)]
-    outcomes = {"unit": Outcome("passed", 70.0, log=REPORT), "lint": Outcome("passed", 70.0), "akko": Outcome("NOT RUN", reason="hosts need root")}
+    outcomes = {"unit": Outcome("passed", 70.0, log=REPORT), "lint": Outcome("passed", 70.0, cpu=65.0)}
+    outcomes["akko"] = Outcome("NOT RUN", reason="hosts need root")
     lines = [" ".join(line.split()) for line in stages.summary(table, outcomes, cold=False)]
-    over, within = "unit passed in 1:10 of 1:00, OVER ITS BUDGET", "lint passed in 1:10 of 2:00"
+    over, within = "unit passed in 1:10 of 1:00, OVER ITS BUDGET", "lint passed in 1:10 of 2:00, 1:05 of CPU"
     assert lines == [over, "2 passed, 1 skipped", within, "akko NOT RUN: hosts need root"]
     assert "OVER" not in "".join(stages.summary(table, outcomes, cold=True))
 
