@@ -17,6 +17,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     server_decisions,
     verification,
 )
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import decisions as clients
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import Plain
 
 DOCUMENTATION = r"""
@@ -52,6 +53,7 @@ DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "artifact_store": artifact_store_decisions.DECISIONS,
     "k3s": k3s_decisions.DECISIONS,
     "kubernetes": kubernetes.DECISIONS,
+    "mlflow_clients": clients.DECISIONS,
     "mlflow_server": server_decisions.DECISIONS,
     "mlflow_verify": verification.DECISIONS,
     "postgresql": postgresql.DECISIONS,

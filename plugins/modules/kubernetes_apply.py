@@ -35,7 +35,8 @@ options:
     description: The name of the deployment that the objects belong to. Defaults to O(namespace).
     type: str
   adopt:
-    description: Objects of other owners that may be taken over or removed, each as C(KIND/NAME).
+    description: Objects of other owners that may be taken over or removed, each as C(KIND/NAME), or C(KIND/NAMESPACE/NAME) if the definition has a
+      namespace.
     type: list
     elements: str
     default: []
@@ -91,6 +92,9 @@ options:
         description: The name.
         type: str
         required: true
+      namespace:
+        description: The namespace, if it is not O(namespace).
+        type: str
 """
 
 EXAMPLES = r"""
@@ -115,7 +119,7 @@ actions:
   elements: str
   sample: [create ConfigMap akko-akko-mlflow]
 objects:
-  description: The objects as they are now, by C(KIND/NAME), except Secrets.
+  description: The objects as they are now, by C(KIND/NAME), or C(KIND/NAMESPACE/NAME) if the definition has a namespace, except Secrets.
   returned: success
   type: dict
   sample: {ConfigMap/akko-akko-mlflow: {data: {greeting: hello}}}

@@ -46,7 +46,7 @@ options:
     choices: [own, shared, any]
     default: any
   adopt:
-    description: Objects of other owners that may be taken over, each as C(KIND/NAME).
+    description: Objects of other owners that may be taken over, each as C(KIND/NAME), or C(KIND/NAMESPACE/NAME) if the claim has a namespace.
     type: list
     elements: str
     default: []
@@ -132,6 +132,10 @@ options:
         description: Whether the object should exist. If not, one of another owner is left alone and is not an error.
         type: bool
         default: true
+      required:
+        description: Whether the object, whoever owns it, must exist already. Combine with O(claims[].wanted=false).
+        type: bool
+        default: false
 """
 
 EXAMPLES = r"""
@@ -158,7 +162,7 @@ workloads:
   elements: dict
   sample: [{kind: Deployment, name: mlflow, component: server, annotations: {mlops.mlflow/schema: mlflow-migrate-1f0c9a1b2c}}]
 there:
-  description: The claims that exist, each as C(KIND/NAME), except unwanted ones of another owner.
+  description: The claims that exist, each as C(KIND/NAME) or C(KIND/NAMESPACE/NAME), except unwanted ones of another owner.
   returned: success
   type: list
   elements: str
@@ -195,7 +199,7 @@ def check(module: AnsibleModule) -> None:
     patches.check_metadata(params["labels"], params["annotations"])
     patches.check_patches(params["patches"])
     if params["targets"] is not None:
-        refuse(module, patches.unknown(params["patches"], [claim.title for claim in claims if claim.wanted] + params["targets"]))
+        refuse(module, patches.unknown(params["patches"], [claim.target for claim in claims if claim.wanted] + params["targets"]))
     objects = OwnedObjects(Cluster(params["kubeconfig"], namespace), namespace)
     there = objects.namespace()
     if there is not None and there.get("deletionTimestamp"):
@@ -209,6 +213,7 @@ def check(module: AnsibleModule) -> None:
     foreign = ownership.foreign(claims, found, deployment, params["adopt"])
     if foreign:
         refuse(module, ownership.taken(foreign, namespace))
+    refuse(module, ownership.missing(claims, found, namespace))
     for claim in claims:
         if claim.host and claim.wanted:
             rivals = public_name.rivals(claim, objects.everywhere(claim.api_version, claim.kind), deployment, namespace)
@@ -299,6 +304,7 @@ def main() -> None:
                     "host": {"type": "str", "default": ""},
                     "entrances": {"type": "list", "elements": "str", "default": []},
                     "wanted": {"type": "bool", "default": True},
+                    "required": {"type": "bool", "default": False},
                 },
             },
         },

@@ -14,7 +14,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import wo
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import ANYWHERE
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import USER
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import read
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import BY_COMPONENT, Container, Identity, Object
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import BY_COMPONENT, Container, Identity, Object, Volume
 
 #: The annotation of the ConfigMap that says which deployment was verified.
 VERIFIED = "mlops.mlflow/verified"
@@ -60,32 +60,39 @@ def network_policy(endpoint: Endpoint) -> Object:
 
 
 def job(endpoint: Endpoint, run_name: str) -> Object:
-    """Return the Job that runs the test client. ``run_name`` is that of the experiment and the model that it makes."""
+    """Return the Job that runs the test client in MLflow's namespace. ``run_name`` is that of the experiment and the model that it makes."""
     login: list[Object] = []
     if endpoint.username:
         secret = endpoint.password_secret
         login.append(workload.value("MLFLOW_TRACKING_USERNAME", endpoint.username))
         login.append(workload.secret_value("MLFLOW_TRACKING_PASSWORD", secret["name"], secret["key"]))
     environment = [
+        workload.value("MLFLOW_TRACKING_URI", endpoint.uri), *login, workload.value("MLFLOW_VERIFY_HOSTS", ",".join(endpoint.hosts)),
+    ]  # fmt: skip
+    return client_job(endpoint, endpoint.verification, endpoint.identity.labels, endpoint.name, run_name, environment)
+
+
+def client_job(
+    endpoint: Endpoint, name: str, labels: Mapping[str, str], account: str, run_name: str, environment: Sequence[Object],
+    volumes: Sequence[Volume] = (), **more: Any,
+) -> Object:  # fmt: skip
+    """Return a Job that runs the test client, which is in the ConfigMap of the same name, with the environment of a client."""
+    environment = [
         workload.value("HOME", "/tmp"),
-        workload.value("MLFLOW_TRACKING_URI", endpoint.uri),
-        *login,
+        *environment,
         workload.value("MLFLOW_VERIFY_NAME", run_name),
-        workload.value("MLFLOW_VERIFY_HOSTS", ",".join(endpoint.hosts)),
         workload.value("MLFLOW_DISABLE_TELEMETRY", "true"),
         workload.value("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
         # A server that is down is reported within a minute, not after MLflow's five.
         workload.value("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"),
         workload.value("GIT_PYTHON_REFRESH", "quiet"),
     ]
-    volumes = [workload.scratch("tmp", "/tmp", "200Mi"), workload.files("verify", "/verify", endpoint.verification)]
+    mounted = [workload.scratch("tmp", "/tmp", "200Mi"), workload.files("verify", "/verify", name), *volumes]
     resources = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
-    more = {"imagePullPolicy": endpoint.image_pull_policy, "workingDir": "/tmp"}
-    container = Container("verify", endpoint.image, ["python", "/verify/verify.py"], volumes, resources, environment, more)
-    pod = workload.pod(endpoint.name, workload.user(USER, group_of_volumes=False), [container])
-    return workload.job(
-        endpoint.verification, endpoint.identity.labels, pod, backoffLimit=0, activeDeadlineSeconds=600, ttlSecondsAfterFinished=3600
-    )
+    more = {"imagePullPolicy": endpoint.image_pull_policy, "workingDir": "/tmp", **more}
+    container = Container("verify", endpoint.image, ["python", "/verify/verify.py"], mounted, resources, environment, more)
+    pod = workload.pod(account, workload.user(USER, group_of_volumes=False), [container])
+    return workload.job(name, labels, pod, backoffLimit=0, activeDeadlineSeconds=600, ttlSecondsAfterFinished=3600)
 
 
 def outside(endpoint: Endpoint, address: str, ca: str, ingress: Mapping[str, Any], certificate: Mapping[str, str], password: str) -> Object:

@@ -56,15 +56,20 @@ def definitions(objects: Any) -> list[dict[str, Any]]:
 
 
 def absent(entries: Any) -> list[dict[str, Any]]:
-    """The objects to remove, from entries with ``kind``, ``name`` and ``api_version`` (``v1`` if not given). Raises InvalidOption.
+    """The objects to remove, from entries with ``kind``, ``name`` and optionally ``api_version`` and ``namespace``. Raises InvalidOption.
 
     >>> absent([{"kind": "Ingress", "name": "mlflow", "api_version": "networking.k8s.io/v1"}])
     [{'apiVersion': 'networking.k8s.io/v1', 'kind': 'Ingress', 'metadata': {'name': 'mlflow'}}]
     """
     for each in _list("absent", entries):
-        if not (isinstance(each, Mapping) and each.get("kind") and each.get("name") and each.keys() <= {"kind", "name", "api_version"}):
-            raise InvalidOption("absent", each, "does not name an object", "give kind, name and api_version")
-    return [{"apiVersion": each.get("api_version", "v1"), "kind": each["kind"], "metadata": {"name": each["name"]}} for each in entries]
+        if not (isinstance(each, Mapping) and each.get("kind") and each.get("name") and each.keys() <= {"kind", "name", "api_version", "namespace"}):
+            raise InvalidOption("absent", each, "does not name an object", "give kind, name, api_version and namespace")
+    return [{"apiVersion": each.get("api_version", "v1"), "kind": each["kind"], "metadata": _place(each)} for each in entries]
+
+
+def _place(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The name, and the namespace if there is one."""
+    return {name: metadata[name] for name in ("name", "namespace") if metadata.get(name)}
 
 
 def deployment(arguments: Mapping[str, Any]) -> str:
@@ -90,9 +95,7 @@ def key(definition: Object) -> str:
 
 def claim(definition: Object, wanted: bool) -> dict[str, Any]:
     """Return the object as a claim for kubernetes_preflight."""
-    metadata = definition["metadata"]
-    named = {"api_version": definition["apiVersion"], "kind": definition["kind"], "name": metadata["name"], "wanted": wanted}
-    return {**named, **({"namespace": metadata["namespace"]} if metadata.get("namespace") else {})}
+    return {"api_version": definition["apiVersion"], "kind": definition["kind"], "wanted": wanted, **_place(definition["metadata"])}
 
 
 def by_presence(objects: Sequence[dict[str, Any]], there: Container[str]) -> list[tuple[list[dict[str, Any]], bool]]:
@@ -118,8 +121,7 @@ def named(definition: Object) -> dict[str, Any]:
     >>> named({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate", "labels": {}}, "spec": {}})
     {'apiVersion': 'batch/v1', 'kind': 'Job', 'metadata': {'name': 'migrate'}}
     """
-    metadata = {key: value for key, value in definition["metadata"].items() if key in ("name", "namespace")}
-    return {"apiVersion": definition["apiVersion"], "kind": definition["kind"], "metadata": metadata}
+    return {"apiVersion": definition["apiVersion"], "kind": definition["kind"], "metadata": _place(definition["metadata"])}
 
 
 def made(definition: Object) -> Outcome:
@@ -128,12 +130,13 @@ def made(definition: Object) -> Outcome:
 
 
 def title(definition: Object) -> str:
-    """What an object is called in messages.
+    """What an object is called in messages; with its namespace if the definition has one.
 
-    >>> title({"kind": "Service", "metadata": {"name": "mlflow"}})
-    'Service mlflow'
+    >>> title({"kind": "Service", "metadata": {"name": "mlflow"}}), title({"kind": "Secret", "metadata": {"name": "a", "namespace": "b"}})
+    ('Service mlflow', 'Secret b/a')
     """
-    return f"{definition['kind']} {definition['metadata']['name']}"
+    metadata = definition["metadata"]
+    return f"{definition['kind']} {metadata['namespace'] + '/' if metadata.get('namespace') else ''}{metadata['name']}"
 
 
 def outcomes(objects: Sequence[Object], result: Mapping[str, Any]) -> list[Outcome]:

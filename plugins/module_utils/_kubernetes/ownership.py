@@ -130,7 +130,7 @@ class Claim:
     ``option`` is what names it. ``keys`` are those of a Secret on which the objects of ``needed_by``, each ``KIND/NAME``, depend once they are
     there. A workload's ``component`` is what it is to the deployment, which has one of each; ``previous`` is the name that it gives up.
     One that is not ``wanted`` is to be removed where it is the deployment's own, and otherwise none of its business. ``host`` is the host name
-    that it takes all requests for, at its ``entrances``: an Ingress class, or Gateways.
+    that it takes all requests for, at its ``entrances``: an Ingress class, or Gateways. One that is ``required`` is anybody's, and has to be there.
     """
 
     api_version: str
@@ -145,10 +145,16 @@ class Claim:
     wanted: bool = True
     host: str = ""
     entrances: Sequence[str] = ()
+    required: bool = False
 
     @property
     def title(self) -> str:
-        """What the object is called in messages and in ``adopt``."""
+        """What the object is called in messages and in ``adopt``; with its namespace if that is not the deployment's."""
+        return f"{self.kind}/{self.namespace}/{self.name}" if self.namespace else self.target
+
+    @property
+    def target(self) -> str:
+        """What patches call it."""
         return f"{self.kind}/{self.name}"
 
 
@@ -166,7 +172,7 @@ def taken(claims: Sequence[tuple[Claim, str]], namespace: str) -> str:
 another mlflow_server_name, or, if this deployment should take it over, list it in kubernetes_adopt: [Service/mlflow]
     """
     options = sorted({claim.option for claim, _owner in claims if claim.option})
-    listed = "; ".join(f"{claim.title} in namespace {namespace} belongs to {owner}" for claim, owner in claims[:_NAMED])
+    listed = "; ".join(f"{claim.target} in namespace {claim.namespace or namespace} belongs to {owner}" for claim, owner in claims[:_NAMED])
     more = f"; and {len(claims) - _NAMED} more" if len(claims) > _NAMED else ""
     titles = ", ".join(claim.title for claim, _owner in claims)
     them = "it" if len(claims) == 1 else "them"
@@ -175,6 +181,19 @@ another mlflow_server_name, or, if this deployment should take it over, list it 
         f"{', '.join(options) or 'kubernetes_namespace'}: {listed}{more}, not to this deployment; nothing was changed. "
         f"{way} this deployment should take {them} over, list {them} in kubernetes_adopt: [{titles}]"
     )
+
+
+def missing(claims: Iterable[Claim], found: Mapping[str, Object], namespace: str) -> str:
+    """Return which objects that others have to make are not there, or ''. The deployment makes its own ``namespace``.
+
+    >>> print(missing([Claim("v1", "Namespace", "shop", option="mlflow_clients[0].namespace", required=True)], {}, "akko"))
+    mlflow_clients[0].namespace: there is no Namespace shop; nothing was changed. Create it first, or correct its name
+    """
+    absent = [claim for claim in claims if claim.required and claim.title not in (*found, f"Namespace/{namespace}")]
+    options = ", ".join(dict.fromkeys(claim.option for claim in absent if claim.option))
+    named = ", ".join(dict.fromkeys(f"{claim.kind} {claim.name}" for claim in absent))
+    them = "it first, or correct its name" if len(absent) == 1 else "them first, or correct their names"
+    return f"{options}: there is no {named}; nothing was changed. Create {them}" if absent else ""
 
 
 def lost(claims: Iterable[Claim], found: Mapping[str, Object], keys: Mapping[str, Iterable[str]], namespace: str) -> str:

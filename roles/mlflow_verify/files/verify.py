@@ -1,8 +1,9 @@
 """Use an MLflow server as its clients do, from a parameter to a prediction, and clean up.
 
 Reads MLflow's own variables (MLFLOW_TRACKING_URI and the rest), and in MLFLOW_VERIFY_HOSTS the names by which the server is
-reached, with commas between them. Prints a line a step; the first failure ends it with what broke and where to look, in a pod
-as the container's termination message too, and exit status 1. The model is one of scikit-learn where that is installed.
+reached, with commas between them. Where MLFLOW_VERIFY_SCOPE is tracking, it logs runs and an artifact, and leaves the server's
+names and models alone. Prints a line a step; the first failure ends it with what broke and where to look, in a pod as the
+container's termination message too, and exit status 1. The model is one of scikit-learn where that is installed.
 """
 from __future__ import annotations
 
@@ -26,6 +27,8 @@ from mlflow.entities import ViewType
 #: The network of a new pod is let through some moments after the pod has started.
 PATIENCE_SECONDS = 10
 NAME = os.environ.get("MLFLOW_VERIFY_NAME", "mlflow-verify")
+IS_TRACKING_ALONE = os.environ.get("MLFLOW_VERIFY_SCOPE") == "tracking"
+MEBIBYTE = 1 << 20
 DATABASE = "the server's log for the database it cannot use; the database's own log"
 ARTIFACTS = "the server's log for S3 errors; the artifact store, its bucket and credentials"
 REGISTRY = "the server's log; the schema's version (schema.py status)"
@@ -121,14 +124,26 @@ def check_names(uri: str) -> None:
 def verify(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> None:
     """Every step; the ids of the runs made are added to ``runs``."""
     uri = mlflow.get_tracking_uri()
-    where = "whether the server runs, and whether tracking_uri reaches it from here"
-    with step("the server is alive", where):
+    with step("reach the server", "whether the server runs, and which NetworkPolicies are on the way from here to tracking_uri"):
         reach(uri)
+    if not IS_TRACKING_ALONE:
+        verify_names(uri)
+    experiment_id = verify_tracking(client, runs)
+    if not IS_TRACKING_ALONE:
+        verify_models(client, model_name, runs, experiment_id)
+
+
+def verify_names(uri: str) -> None:
+    """The server's health, and the names that it answers by."""
+    with step("the server is alive", "whether the server runs, and whether tracking_uri reaches it from here"):
         check(status(uri, "/health", urlsplit(uri).netloc) == (200, b"OK"), "/health did not say OK")
 
     with step("answer by its own names, and refuse a foreign one", "MLFLOW_SERVER_ALLOWED_HOSTS of the server"):
         check_names(uri)
 
+
+def verify_tracking(client: mlflow.MlflowClient, runs: list[str]) -> str:
+    """Two runs and an artifact of a mebibyte; the experiment's id."""
     with step("set an experiment", DATABASE):
         deleted = client.get_experiment_by_name(NAME)
         if deleted is not None and deleted.lifecycle_stage == "deleted":
@@ -143,16 +158,20 @@ def verify(client: mlflow.MlflowClient, model_name: str, runs: list[str]) -> Non
             mlflow.set_tag("purpose", "verification")
 
     with step("log an artifact and read it back", ARTIFACTS), mlflow.start_run(run_id=runs[-1]):
-        text = uuid.uuid4().hex
+        text = uuid.uuid4().hex * (MEBIBYTE // 32)
         mlflow.log_text(text, "notes/verify.txt")
         check(mlflow.artifacts.load_text(f"runs:/{runs[-1]}/notes/verify.txt") == text, "the artifact came back changed")
+    return str(experiment.experiment_id)
 
+
+def verify_models(client: mlflow.MlflowClient, model_name: str, runs: list[str], experiment_id: str) -> None:
+    """A model from its run to a prediction through the registry."""
     with step("log a model", ARTIFACTS), mlflow.start_run(run_id=runs[-1]):
         model_uri, expected = log_model()
 
     with step("search runs, the best first", DATABASE):
         mine, best_first = "tags.purpose = 'verification'", ["metrics.accuracy DESC"]
-        found = mlflow.search_runs([experiment.experiment_id], mine, ViewType.ACTIVE_ONLY, order_by=best_first)
+        found = mlflow.search_runs([experiment_id], mine, ViewType.ACTIVE_ONLY, order_by=best_first)
         order = [run_id for run_id in found["run_id"] if run_id in runs]
         check(order == runs[::-1], f"expected {runs[::-1]}, got {order}")
 

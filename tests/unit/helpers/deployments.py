@@ -53,6 +53,33 @@ def server(*, check_mode: bool = False, **given: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+#: What mlflow_server publishes for clients: where they must reach, DNS and the server's pods.
+ENDPOINT: dict[str, Any] = {
+    "runtime": "kubernetes", "name": "mlflow", "uri": "http://mlflow.mlflow.svc:5000", "image": "localhost/mlflow-server:3", "username": "",
+    "image_pull_policy": "IfNotPresent", "password_secret": {}, "hosts": ["mlflow"], "public": {}, "deployment": "0123",
+    "egress": [
+        {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+                 "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": [{"port": 53, "protocol": "UDP"}]},
+        {"to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mlflow", "app.kubernetes.io/instance": "mlflow",
+                                                 "app.kubernetes.io/component": "server"}}}], "ports": [{"port": 5000, "protocol": "TCP"}]},
+    ],
+}  # fmt: skip
+STORE: dict[str, Any] = {
+    "destination": "s3://mlflow", "environment": {"AWS_DEFAULT_REGION": "us-east-1", "MLFLOW_S3_ENDPOINT_URL": "http://minio:9000"},
+    "secret_environment": {"AWS_ACCESS_KEY_ID": {"name": "minio-mlflow", "key": "access-key"},
+                           "AWS_SECRET_ACCESS_KEY": {"name": "minio-mlflow", "key": "secret-key"}},
+    "egress": [{"to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/instance": "minio"}}}], "ports": [{"port": 9000, "protocol": "TCP"}]}],
+}  # fmt: skip
+
+
+def clients(*entries: dict[str, Any], **given: Any) -> dict[str, Any]:
+    """What the role mlflow_clients gives for these entries, where nothing was found in the cluster."""
+    return {
+        "clients": list(entries), "endpoint": ENDPOINT, "kubernetes": RUNTIME, "artifact_store": STORE, "secrets": PUBLISHED["kubernetes_secrets"],
+        "always": False, "program": "print()\n", "looked": [], "there": [], "plan": {}, "waited": [], "actions": [], "check_mode": False, **given,
+    }  # fmt: skip
+
+
 def postgresql(*, workloads: list[dict[str, Any]] | None = None, **given: Any) -> dict[str, Any]:
     """The same of the role postgresql, with the workloads that are there already."""
     return {

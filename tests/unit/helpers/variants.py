@@ -13,6 +13,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     server_decisions,
     verification,
 )
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import decisions as clients
 
 #: One value after another for each option of the server, where another than the default makes another object.
 SERVER: dict[str, list[Any]] = {
@@ -50,6 +51,13 @@ ARTIFACT_STORE: dict[str, list[Any]] = {
 ENDPOINT: dict[str, Any] = {
     "name": "mlflow", "uri": "http://mlflow.mlflow.svc:5000", "public_uri": "", "image": "localhost/mlflow-server:3", "hosts": ["mlflow"],
     "image_pull_policy": "IfNotPresent", "username": "", "password_secret": {}, "egress": [{}], "public": {}, "deployment": "0123",
+}  # fmt: skip
+#: The same of a client.
+CLIENT: dict[str, list[Any]] = {
+    "name": ["team-b"], "create_namespace": [True], "pods": [{"app": "x"}, {}], "service_account": ["worker"], "ca": ["-----BEGIN CERTIFICATE-----"],
+    "tracking_uri": ["https://mlflow.example.com"], "username": ["ada"], "environment": [{"A": 1, "MLFLOW_ENABLE_ASYNC_LOGGING": True}],
+    "secret_environment": [{"MLFLOW_TRACKING_TOKEN": {"name": "login", "key": "token"}}], "artifact_store_access": [True], "trust_sklearn": [True],
+    "egress": [[{"ports": [{"port": 443}]}]], "egress_policy": ["always", "never"], "connection_id": ["mlflow_default"], "verify": [False],
 }  # fmt: skip
 
 
@@ -101,7 +109,21 @@ def of_verification() -> Iterator[dict[str, Any]]:
         yield verification.DECISIONS["record"](given)
 
 
+def of_clients() -> Iterator[dict[str, Any]]:
+    """All objects of a client of each kind with each of its options, without and with a password."""
+    for kind in clients.KINDS:
+        for more in ({}, {"username": "ada", "password": "p"}):
+            for entry in one_by_one(CLIENT, {"kind": kind, "namespace": "shop", **more}):
+                there = [{"item": "shop", "resources": []}] if entry.get("create_namespace") else []
+                given = deployments.clients(entry, there=there)
+                plan = clients.DECISIONS["plan"](given)
+                yield from [*clients.DECISIONS["new_namespaces"](given), *plan["objects"]]
+                yield from (made for test in plan["tests"] for made in [*test["objects"], *test["record"]])
+
+
 def distinct() -> list[dict[str, Any]]:
     """Each object that differs from all others."""
-    every = [*(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_artifact_store(), *of_verification()]
+    every = [
+        *(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_artifact_store(), *of_verification(), *of_clients(),
+    ]  # fmt: skip
     return [json.loads(text) for text in sorted({json.dumps(made, sort_keys=True) for made in every})]

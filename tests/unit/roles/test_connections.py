@@ -16,7 +16,7 @@ from roles import CLUSTER, PUBLISHED, ROLES, Role
 
 READERS = [
     ("mlflow_server", "mlflow_image_reference", "mlflow_image"), ("mlflow_verify", "mlflow_server_endpoint", "mlflow_server"),
-    ("mlflow_resources", "mlflow_server_endpoint", "mlflow_server"),
+    ("mlflow_resources", "mlflow_server_endpoint", "mlflow_server"), ("mlflow_clients", "mlflow_server_endpoint", "mlflow_server"),
 ]
 EMBEDDED = {"groups": {}, "inventory_hostname": "localhost", "ansible_check_mode": False, "embedded_runtime": {"home": "/x"}}
 EXTERNAL = {
