@@ -48,10 +48,11 @@ def config_file(client: Client) -> str:
         lines.append(f"c.KubeSpawner.service_account = {client.entry.service_account!r}")
     for volume in client.volumes:
         lines += [
-            "# Either is a dictionary in newer configurations, and a list in others.",
+            "# Each may be a dictionary, a list, or not known yet, which takes what is for both.",
             f"for have, name, each in (\n    (c.KubeSpawner.volumes, {volume.name!r}, {volume.volume!r}),"
             f"\n    (c.KubeSpawner.volume_mounts, {volume.name!r}, {volume.mount!r}),\n):",
-            "    have.update({name: each}) if isinstance(have, dict) else have.append(each)",
+            "    if not isinstance(have, dict):\n        have.append(each)",
+            "    if not isinstance(have, list):\n        have.update({name: each})",
         ]
     return "".join(f"{line}\n" for line in lines)
 

@@ -54,8 +54,8 @@ def _of_names(entry: Entry) -> Iterator[str]:
         yield f"connection_id: '{entry.connection_id}' is for Airflow, and this client is of kind {entry.kind}; remove it"
     if entry.connection_id and entry.username and not entry.password:
         yield (
-            f"connection_id: the connection '{entry.connection_id}' has to contain the password of {entry.username}, which is elsewhere; set password, "
-            "or create the connection yourself"
+            f"connection_id: the connection '{entry.connection_id}' has to contain the password of {entry.username}, which is elsewhere; set "
+            "password, or create the connection yourself"
         )
 
 

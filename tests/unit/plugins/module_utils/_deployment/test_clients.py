@@ -280,7 +280,7 @@ def test_in_check_mode_nothing_is_compared_in_a_namespace_that_is_not_there() ->
 @pytest.mark.parametrize(("entry", "told"), [
     ({**PODS, "namespace": "Shop"}, "mlflow_clients[0].namespace: 'Shop' is not the name of a namespace"),
     ({**PODS, "name": "x" * 51}, "mlflow_clients[0].name: "),
-    ({**PODS, "username": "ada"}, "mlflow_clients[0].password: ada has none; set it, or name its Secret in secret_environment: {MLFLOW_TRACKING_PASSWORD: {name, key}}"),
+    ({**PODS, "username": "ada"}, "mlflow_clients[0].password: ada has none; set it, or name its Secret in secret_environment: {MLFLOW_TRACKING_"),
     ({**PODS, "password": "x"}, "mlflow_clients[0].username: there is a password without a user name; set both"),
     ({**PODS, "environment": {"A-B": 1}}, "mlflow_clients[0].environment: 'A-B' is not the name of an environment variable"),
     ({**PODS, **LOGIN, "environment": {"MLFLOW_TRACKING_PASSWORD": "x"}}, "mlflow_clients[0].secret_environment: MLFLOW_TRACKING_PASSWORD would be"),
