@@ -15,7 +15,7 @@ export ANSIBLE_HOME ?= $(CURDIR)/build/ansible
 export XDG_CACHE_HOME ?= $(CURDIR)/build/cache
 endif
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env lock docs docs-site build lint unit contract sanity integration utils utils-slow utils-airflow utils-extras healing hostile parts akko outages airgap upgrade ha test-quick test test-all bench bench-k3s publishable release clean
+.PHONY: help setup up down destroy env lock docs docs-site build lint unit contract sanity integration utils utils-slow utils-airflow utils-extras clients healing hostile parts akko outages airgap upgrade ha test-quick test test-all bench bench-k3s publishable release clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -134,6 +134,9 @@ utils-airflow: setup ## Run the DAGs of the akko deployment under a real Airflow
 utils-extras: setup ## Test each extra of mlflow-utils with the newest versions that it allows
 	@.ci/utils-extras
 
+clients: setup ## Have a real JupyterHub and a real Airflow load what the role mlflow_clients writes
+	@.ci/clients
+
 hostile: setup ## Test ten thousand hostile declaration entries on a real server
 	@MLFLOW_TEST_HOSTILE=10000 pytest tests/integration/test_hostile.py
 
@@ -150,7 +153,7 @@ test: ## Run all tests that CI runs, quick ones first
 
 test-all: ## Run everything, including all supported Pythons and lost hosts; resumes from build/test-all.tsv
 	@$(STAGES) --record build/test-all.tsv $(GATE) outages airgap upgrade ha sweep-3.11 sweep-3.12 sweep-3.13 \
-	  utils-3.10 utils-3.11 utils-3.12 utils-3.13 utils-airflow utils-extras utils-slow healing hostile
+	  utils-3.10 utils-3.11 utils-3.12 utils-3.13 utils-airflow utils-extras clients utils-slow healing hostile
 
 bench: setup ## Benchmark modules, whole declarations, a second run, the stack's memory, mlflow-utils
 	@python tests/bench/bench.py

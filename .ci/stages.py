@@ -79,7 +79,8 @@ STAGES = {stage.name: stage for stage in (
     Stage("utils-3.13", 4, 8, ("utils-3.12",), nice=10),
     Stage("utils-airflow", 6, 15, ("utils-3.13",), nice=10, clean=(*_CLEAN, "utils")),
     Stage("utils-extras", 3, 6, ("utils-airflow",), nice=10),
-    Stage("utils-slow", 5, 8, ("utils-extras",), nice=10, clean=(*_CLEAN, "utils")),
+    Stage("clients", 3, 12, ("utils-extras",), nice=10),
+    Stage("utils-slow", 5, 8, ("clients",), nice=10, clean=(*_CLEAN, "utils")),
     Stage("healing", 20, 25, ("utils-slow",), nice=10, clean=(*_CLEAN, "healing", "integration", "guest")),
     Stage("hostile", 40, 45, ("healing",), nice=10, clean=(*_CLEAN, "integration")),
 )}  # fmt: skip
