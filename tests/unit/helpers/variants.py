@@ -14,6 +14,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     verification,
 )
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import decisions as clients
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.kinds import KINDS
 
 #: One value after another for each option of the server, where another than the default makes another object.
 SERVER: dict[str, list[Any]] = {
@@ -111,7 +112,7 @@ def of_verification() -> Iterator[dict[str, Any]]:
 
 def of_clients() -> Iterator[dict[str, Any]]:
     """All objects of a client of each kind with each of its options, without and with a password."""
-    for kind in clients.KINDS:
+    for kind in KINDS:
         for more in ({}, {"username": "ada", "password": "p"}):
             for entry in one_by_one(CLIENT, {"kind": kind, "namespace": "shop", **more}):
                 there = [{"item": "shop", "resources": []}] if entry.get("create_namespace") else []

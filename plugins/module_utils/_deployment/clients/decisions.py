@@ -127,7 +127,7 @@ def _place(entry: Entry) -> str:
 
 def _noted(given: Given) -> dict[str, str]:
     """The clients that there are, each with the checksum of what was verified, from the policies that let them in."""
-    found = {}
+    found: dict[str, str] = {}
     for policy in _policies(given):
         metadata = policy["metadata"]
         notes, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
@@ -166,6 +166,7 @@ def _verified(given: Given) -> Iterable[tuple[Mapping[str, Any], Mapping[str, An
 def report(given: Given) -> list[str]:
     """For people, a line a client: whether it can use MLflow, what its image needs, and what takes effect only later."""
     tested = [test["title"] for test in given["plan"]["tests"]]
+    failed = [test["title"] for test, waited in _verified(given) if waited.get("msg")]
     changed = set(given["actions"])
     lines = []
     for client in _clients(given):
@@ -174,6 +175,8 @@ def report(given: Given) -> list[str]:
             told = "not verified"
         elif entry.title in tested and given["check_mode"]:
             told = "to be verified by a Job in its namespace"
+        elif entry.title in failed:
+            told = "it cannot use MLflow"
         else:
             told = "a Job in its namespace, with its labels and environment, logged a run and an artifact"
         lines.append(f"Client {entry.title}: {told}; its image needs {', '.join(packages(client))}")

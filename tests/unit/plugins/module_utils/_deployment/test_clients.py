@@ -11,7 +11,8 @@ import pytest
 import variants
 import yaml
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.decisions import DECISIONS, KINDS
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.decisions import DECISIONS
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.kinds import KINDS
 
 HUB = {"kind": "jupyterhub", "namespace": "hub"}
 AIRFLOW = {"kind": "airflow", "namespace": "etl"}
@@ -20,7 +21,7 @@ LOGIN = {"username": "ada", "password": "{braces} and {{more}}"}
 SERVER_PODS = {
     "app.kubernetes.io/name": "mlflow", "app.kubernetes.io/instance": "mlflow", "app.kubernetes.io/component": "server",
 }  # fmt: skip
-DENIES = {"metadata": {"name": "deny", "namespace": "shop"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}
+DENIES: dict[str, Any] = {"metadata": {"name": "deny", "namespace": "shop"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}
 
 
 def decided(decision: str, *entries: dict[str, Any], **given: Any) -> Any:
@@ -324,5 +325,6 @@ def test_the_report_is_line_by_line() -> None:
 
 def test_one_that_fails_does_not_take_the_others_along() -> None:
     given: dict[str, Any] = {"plan": decided("plan", HUB, AIRFLOW), "waited": [{"msg": "Job mlflow-client-verify failed"}, {"changed": False}]}
+    assert "it cannot use MLflow" in decided("report", HUB, AIRFLOW, **given)[0]
     assert decided("failures", HUB, AIRFLOW, **given) == ["jupyterhub in namespace hub: Job mlflow-client-verify failed"]
     assert [each["metadata"]["name"] for each in decided("records", HUB, AIRFLOW, **given)] == ["mlflow-client.etl"]
