@@ -69,7 +69,7 @@ def of_others(cluster: Cluster) -> list[str]:
 
 def run(clients: list[dict[str, Any]], folder: Path, *words: str) -> Run:
     """Run the site with these clients."""
-    return play(variables={"mlflow_clients": clients, "mlflow_clients_folder": str(folder)}, words=words)
+    return play(variables={"mlflow_clients": clients, "mlflow_clients_folder": str(folder)}, words=words, timeout=1500)
 
 
 @pytest.fixture(scope="module")

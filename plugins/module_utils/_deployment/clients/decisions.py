@@ -87,7 +87,7 @@ def plan(given: Given) -> Object:
 
     In a namespace that a run would create, nothing can be compared.
     """
-    missing = {each["metadata"]["name"] for each in new_namespaces(given)} if given["check_mode"] else set()
+    missing = _missing(given)
     clients = [client for client in _clients(given) if client.entry.namespace not in missing]
     noted = _noted(given)
     made: list[Object] = []
@@ -110,6 +110,11 @@ def plan(given: Given) -> Object:
             namespace, _slash, name = place.partition("/")
             absent += objects.everything(Entry(namespace=namespace, name=name), ALL_PARTS)
     return {"objects": made, "absent": absent, "tests": tests}
+
+
+def _missing(given: Given) -> set[str]:
+    """The namespaces that this run, which is a check, does not create."""
+    return {each["metadata"]["name"] for each in new_namespaces(given)} if given["check_mode"] else set()
 
 
 def _parts(client: Client) -> Sequence[Any]:
@@ -173,7 +178,7 @@ def report(given: Given) -> list[str]:
         entry = client.entry
         if not entry.verify:
             told = "not verified"
-        elif entry.title in tested and given["check_mode"]:
+        elif given["check_mode"] and (entry.title in tested or entry.namespace in _missing(given)):
             told = "to be verified by a Job in its namespace"
         elif entry.title in failed:
             told = "it cannot use MLflow"
