@@ -15,6 +15,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     kubernetes,
     postgresql,
     server_decisions,
+    sso_decisions,
     verification,
 )
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import decisions as clients
@@ -57,6 +58,7 @@ DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "mlflow_server": server_decisions.DECISIONS,
     "mlflow_verify": verification.DECISIONS,
     "postgresql": postgresql.DECISIONS,
+    "sso": sso_decisions.DECISIONS,
 }
 
 

@@ -64,6 +64,27 @@ class Store(Connection):
 
 
 @dataclass(frozen=True)
+class Login:
+    """``sso_connection``: what stands between people and a server that is reached from outside the cluster."""
+
+    #: Traefik's Middlewares in the server's namespace that each request from outside passes through, in this order.
+    middlewares: Sequence[str] = ()
+    #: What is not for the server: requests for ``path`` go to ``port`` of the Service ``service``, without those Middlewares.
+    routes: Sequence[Mapping[str, Any]] = ()
+    #: Whom the server must reach, and who must reach it besides the ingress controller, as rules and peers of a NetworkPolicy.
+    egress: Sequence[Mapping[str, Any]] = ()
+    callers: Sequence[Mapping[str, Any]] = ()
+    #: Whose tokens clients outside the cluster send, for whom these are issued, and what people are told of it.
+    issuers: Sequence[str] = ()
+    audiences: Sequence[str] = ()
+    how_to_use: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything asks for a login."""
+        return bool(self.middlewares)
+
+
+@dataclass(frozen=True)
 class Image:
     """``mlflow_image_reference``: the image, and how it was called before images were named by their content."""
 

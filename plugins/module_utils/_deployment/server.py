@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Login
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Identity
 
 #: The connections of PostgreSQL that are left for others.
@@ -86,6 +87,9 @@ class Server:
     service_monitor_enabled: bool = False
     service_monitor_labels: Mapping[str, str] = field(default_factory=dict)
 
+    #: No variable of this role's, but what the role sso has published.
+    login: Login = field(default_factory=Login)
+
     @property
     def is_on_kubernetes(self) -> bool:
         """Whether it runs in a cluster, and not from a wheel."""
@@ -124,7 +128,7 @@ class Server:
     @property
     def is_open(self) -> bool:
         """Whether nothing that is known asks for a password."""
-        return self.auth == "none" and self.ingress_auth == "none" and not self.middlewares
+        return self.auth == "none" and self.ingress_auth == "none" and not self.middlewares and not self.login
 
     @property
     def has_own_tls(self) -> bool:
@@ -190,7 +194,12 @@ class Server:
     @property
     def all_middlewares(self) -> list[str]:
         """The Middlewares that requests pass through, each as NAME or NAMESPACE/NAME."""
-        return [*self.middlewares, *([self.middleware] if self.is_ingress_basic else [])]
+        return [*self.login.middlewares, *self.middlewares, *([self.middleware] if self.is_ingress_basic else [])]
+
+    @property
+    def has_routes(self) -> bool:
+        """Whether an Ingress of its own leads to what is not for the server."""
+        return self.is_ingress and bool(self.login.routes)
 
     @property
     def certificate(self) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
@@ -16,7 +17,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     server_problems,
     server_settings,
 )
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster, Database, Image, Store
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster, Database, Image, Login, Store
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import Server
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import Deployed, Found
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import read
@@ -26,7 +27,7 @@ Given = Mapping[str, Any]
 
 
 def _server(given: Given) -> Server:
-    return read(Server, given["variables"], "mlflow_server_")
+    return replace(read(Server, given["variables"], "mlflow_server_"), login=read(Login, given["sso"], ""))
 
 
 def _database(given: Given) -> Database:

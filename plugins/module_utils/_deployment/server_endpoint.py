@@ -95,6 +95,7 @@ def how_to_use(deployed: Deployed, host: Host) -> list[str]:
             f"The user is {person['username']}, the password{as_root}",
             f"{read} {server.name} -o jsonpath='{{.data.{person['password_secret']['key']}}}' | base64 -d; echo",
         ]
+    lines += server.login.how_to_use if server.is_public else []
     if server.is_certified:
         lines += [
             f"The CA of its certificate, for browsers and MLFLOW_TRACKING_SERVER_CERT_PATH{as_root}",

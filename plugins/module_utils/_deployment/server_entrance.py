@@ -5,6 +5,8 @@
 """The way to an MLflow server from outside the cluster: Ingress or HTTPRoute, certificate, redirection and password. No I/O."""
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import Server
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import Deployed, base64
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Object, described
@@ -15,20 +17,33 @@ NETWORKING, TRAEFIK = "networking.k8s.io/v1", "traefik.io/v1alpha1"
 def ingress(deployed: Deployed) -> Object:
     """Return the Ingress, with the annotations that its class of controllers reads."""
     server = deployed.server
-    made = _ingress(server, server.name)
-    made["metadata"]["annotations"] = {**_by_class(server, deployed.cluster.namespace), **_issuer(server), **server.ingress_annotations}
-    if server.has_own_tls:
-        made["spec"]["tls"] = [{"hosts": [server.host], "secretName": server.tls_secret}]
+    middlewares = [_in_traefik(name, deployed.cluster.namespace) for name in server.all_middlewares]
+    annotations = {**_by_class(server, middlewares), **_issuer(server), **server.ingress_annotations}
+    return _ingress(server, server.name, [_path("/", server.name, "http")], annotations, server.has_own_tls)
+
+
+def routed_ingress(deployed: Deployed) -> Object:
+    """Return the Ingress for what is not for the server: the same host and certificate, without the Middlewares."""
+    server = deployed.server
+    paths = [_path(route["path"], route["service"], int(route["port"])) for route in server.login.routes]
+    return _ingress(server, f"{server.name}-routes", paths, _by_class(server, []), server.has_own_tls)
+
+
+def _path(path: str, service: str, port: str | int) -> Object:
+    named = {"name": port} if isinstance(port, str) else {"number": port}
+    return {"path": path, "pathType": "Prefix", "backend": {"service": {"name": service, "port": named}}}
+
+
+def _ingress(server: Server, name: str, paths: Sequence[Object], annotations: Mapping[str, str], has_tls: bool) -> Object:
+    tls = {"tls": [{"hosts": [server.host], "secretName": server.tls_secret}]} if has_tls else {}
+    rule = {"host": server.host, "http": {"paths": [*paths]}}
+    spec = {"ingressClassName": server.ingress_class, "rules": [rule], **tls}
+    made = described(NETWORKING, "Ingress", name, server.identity.labels, spec=spec)
+    made["metadata"]["annotations"] = dict(annotations)
     return made
 
 
-def _ingress(server: Server, name: str) -> Object:
-    backend = {"service": {"name": server.name, "port": {"name": "http"}}}
-    rule = {"host": server.host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
-    return described(NETWORKING, "Ingress", name, server.identity.labels, spec={"ingressClassName": server.ingress_class, "rules": [rule]})
-
-
-def _by_class(server: Server, namespace: str) -> dict[str, str]:
+def _by_class(server: Server, middlewares: Sequence[str]) -> dict[str, str]:
     """The annotations that a controller of this class reads."""
     if server.ingress_class == "nginx":
         limits = {"body-size": "0", "request-buffering": "off", "read-timeout": server.transfer_timeout, "send-timeout": server.transfer_timeout}
@@ -36,8 +51,8 @@ def _by_class(server: Server, namespace: str) -> dict[str, str]:
     if server.ingress_class != "traefik":
         return {}
     router = {}
-    if server.all_middlewares:
-        router["middlewares"] = ",".join(_in_traefik(name, namespace) for name in server.all_middlewares)
+    if middlewares:
+        router["middlewares"] = ",".join(middlewares)
     if server.has_own_tls:
         router |= {"entrypoints": "websecure", "tls": "true"}
     return {f"traefik.ingress.kubernetes.io/router.{name}": text for name, text in router.items()}
@@ -61,12 +76,11 @@ def _issuer(server: Server) -> dict[str, str]:
 def redirected_ingress(deployed: Deployed) -> Object:
     """The way of http://, to https:// alone."""
     server = deployed.server
-    made = _ingress(server, f"{server.name}-http")
-    made["metadata"]["annotations"] = {
+    annotations = {
         "traefik.ingress.kubernetes.io/router.entrypoints": "web",
         "traefik.ingress.kubernetes.io/router.middlewares": _in_traefik(f"{server.name}-https", deployed.cluster.namespace),
     }
-    return made
+    return _ingress(server, f"{server.name}-http", [_path("/", server.name, "http")], annotations, has_tls=False)
 
 
 def redirection(deployed: Deployed) -> Object:
@@ -109,5 +123,12 @@ def route(deployed: Deployed) -> Object:
         "backendRefs": [{"name": server.name, "port": server.port}],
         "timeouts": {"request": limit, "backendRequest": limit},
     }
-    spec = {"parentRefs": [*server.gateways], "hostnames": [server.host], "rules": [rule]}
+    others = [
+        {
+            "matches": [{"path": {"type": "PathPrefix", "value": each["path"]}}],
+            "backendRefs": [{"name": each["service"], "port": int(each["port"])}],
+        }
+        for each in server.login.routes
+    ]
+    spec = {"parentRefs": [*server.gateways], "hostnames": [server.host], "rules": [*others, rule]}
     return described("gateway.networking.k8s.io/v1", "HTTPRoute", server.name, server.identity.labels, spec=spec)

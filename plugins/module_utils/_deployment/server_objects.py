@@ -63,6 +63,7 @@ def parts(server: Server) -> list[Part]:
         Part("Secret", server.middleware, server_entrance.ingress_password, is_wanted=server.is_ingress_basic),
         Part("Middleware", server.middleware, server_entrance.ingress_authentication, TRAEFIK, server.is_ingress_basic),
         Part("Ingress", name, server_entrance.ingress, NETWORKING, server.is_ingress, entrance),
+        Part("Ingress", f"{name}-routes", server_entrance.routed_ingress, NETWORKING, server.has_routes),
         Part("Middleware", f"{name}-https", server_entrance.redirection, TRAEFIK, server.is_redirected),
         Part("Ingress", f"{name}-http", server_entrance.redirected_ingress, NETWORKING, server.is_redirected),
         Part("HTTPRoute", name, server_entrance.route, "gateway.networking.k8s.io/v1", server.is_route, {"host": server.host, "entrances": gateways}),
@@ -155,6 +156,7 @@ def network_policy(deployed: Deployed) -> Object:
     server = deployed.server
     callers: list[Any] = [
         *server.callers,
+        *server.login.callers,
         {"podSelector": {"matchLabels": {"app.kubernetes.io/component": "verification", "app.kubernetes.io/part-of": "mlflow"}}},
     ]
     if server.is_public:
@@ -163,7 +165,7 @@ def network_policy(deployed: Deployed) -> Object:
     if server.metrics_enabled:
         callers.append(_namespace(server.metrics_namespace))
     callers += workload.addresses(deployed.cluster.node_addresses)
-    egress = [*deployed.database_egress, *deployed.store.egress, *deployed.own_egress, *server.egress]
+    egress = [*deployed.database_egress, *deployed.store.egress, *deployed.own_egress, *server.login.egress, *server.egress]
     return workload.network_policy(server.identity, server.name, egress, server.port, callers)
 
 
@@ -174,19 +176,15 @@ def _namespace(name: str) -> Object:
 def deployment(deployed: Deployed) -> Object:
     """Return the server's Deployment."""
     server = deployed.server
-    spread = {
-        "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": server.identity.selector}, "matchLabelKeys": ["pod-template-hash"],
-    }  # fmt: skip
     pod = workload.pod(
         server.name, workload.user(USER), [_server_container(deployed)], terminationGracePeriodSeconds=server.stop_seconds,
-        **({"topologySpreadConstraints": [spread]} if server.most_replicas > 1 else {}),
+        **workload.spread(server.identity, server.most_replicas),
     )  # fmt: skip
     made = described("apps/v1", "Deployment", server.name, server.identity.labels, spec={
         "replicas": deployed.replicas,
         "revisionHistoryLimit": 3,
         "progressDeadlineSeconds": 600,
-        "strategy": _strategy(server),
+        "strategy": workload.ROLLING_UPDATE if server.strategy == "RollingUpdate" else {"type": "Recreate"},
         "selector": {"matchLabels": server.identity.selector},
         "template": {
             "metadata": {"labels": server.identity.labels, "annotations": {CHECKSUM: deployed.checksum}},
@@ -195,12 +193,6 @@ def deployment(deployed: Deployed) -> Object:
     })  # fmt: skip
     made["metadata"]["annotations"] = {SCHEMA: deployed.migration}
     return made
-
-
-def _strategy(server: Server) -> Object:
-    if server.strategy == "RollingUpdate":
-        return {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-    return {"type": "Recreate"}
 
 
 def _server_container(deployed: Deployed) -> Container:
@@ -252,9 +244,7 @@ def _probe(given: Mapping[str, Any]) -> Object:
 
 def pod_disruption_budget(deployed: Deployed) -> Object:
     """Return what keeps all but one pod during a drain."""
-    identity = deployed.server.identity
-    spec = {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow", "selector": {"matchLabels": identity.selector}}
-    return described("policy/v1", "PodDisruptionBudget", deployed.server.name, identity.labels, spec=spec)
+    return workload.disruption_budget(deployed.server.identity, deployed.server.name)
 
 
 def autoscaler(deployed: Deployed) -> Object:

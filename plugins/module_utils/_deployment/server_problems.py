@@ -36,7 +36,9 @@ def unpublished(published: Mapping[str, Any]) -> list[str]:
 def problems(server: Server, database: Database) -> list[str]:
     """Return what is wrong with the variables and the database together."""
     found = [*_sessions(server, database.max_connections), *_unset(server, database.max_connections)]
-    return [*found, *_of_deployment(server), *_of_host(server), *_of_tls(server)] if server.is_on_kubernetes else found
+    if not server.is_on_kubernetes:
+        return found
+    return [*found, *_of_deployment(server), *_of_host(server), *_of_login(server), *_of_tls(server)]
 
 
 def _sessions(server: Server, most: int) -> Iterator[str]:
@@ -88,7 +90,8 @@ def _of_host(server: Server) -> Iterator[str]:
     if server.is_public and server.is_open:
         yield (
             f"mlflow_server_host: '{server.host}' exposes MLflow without authentication; set mlflow_server_auth: basic, "
-            "mlflow_server_ingress_auth: basic, or mlflow_server_middlewares that authenticate requests, or leave mlflow_server_host empty"
+            "mlflow_server_ingress_auth: basic, sso_provider, or mlflow_server_middlewares that authenticate requests, or leave mlflow_server_host "
+            "empty"
         )
     if server.is_ingress_basic and server.is_basic:
         yield (
@@ -110,6 +113,28 @@ def _of_host(server: Server) -> Iterator[str]:
         yield (
             f"mlflow_server_middlewares: an HTTPRoute can use only Middlewares in its own namespace, but {', '.join(elsewhere)} names another; "
             "create one there"
+        )
+
+
+def _of_login(server: Server) -> Iterator[str]:
+    """What does not go together with a login in front of the server."""
+    if not server.login or not server.is_public:
+        return
+    if server.is_ingress and server.ingress_class != "traefik":
+        yield (
+            f"mlflow_server_ingress_class: '{server.ingress_class}' does not know the Middlewares by which the role sso asks for a login; set "
+            "traefik, or sso_provider: none with mlflow_server_ingress_annotations that ask for one"
+        )
+    for variable, value in (("mlflow_server_ingress_auth", server.ingress_auth), ("mlflow_server_auth", server.auth)):
+        if value == "basic":
+            yield (
+                f"{variable}: basic and the login of the role sso would both read the one Authorization header that a request has; set {variable}: "
+                "none, or sso_provider: none"
+            )
+    if server.tls == "none":
+        yield (
+            "mlflow_server_tls: none is plain HTTP, over which browsers do not send the cookie of the login of the role sso; set generated, "
+            "provided, cert_manager or external"
         )
 
 

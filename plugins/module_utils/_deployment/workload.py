@@ -175,6 +175,25 @@ def network_policy(
     return described("networking.k8s.io/v1", "NetworkPolicy", name, identity.labels, spec=spec)
 
 
+def disruption_budget(identity: Identity, name: str) -> Object:
+    """Return what keeps all but one of several pods during a drain."""
+    spec = {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow", "selector": {"matchLabels": identity.selector}}
+    return described("policy/v1", "PodDisruptionBudget", name, identity.labels, spec=spec)
+
+
+def spread(identity: Identity, pods: int) -> Object:
+    """Return what spreads several pods over the hosts, for a pod's specification."""
+    constraint = {
+        "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": identity.selector}, "matchLabelKeys": ["pod-template-hash"],
+    }  # fmt: skip
+    return {"topologySpreadConstraints": [constraint]} if pods > 1 else {}
+
+
+#: How pods are replaced: none ends before its successor is ready.
+ROLLING_UPDATE: Object = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+
+
 def job(name: str, labels: Mapping[str, str], pod_spec: Mapping[str, Any], **more: Any) -> Object:
     """Return a Job whose pod is not repeated."""
     template = {"metadata": {"labels": dict(labels)}, "spec": {"restartPolicy": "Never", **pod_spec}}

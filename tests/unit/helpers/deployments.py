@@ -16,6 +16,7 @@ WORKED_OUT: dict[str, dict[str, Any]] = {
         "mlflow_server_image_pull_policy": "IfNotPresent", "mlflow_server_tls": "generated", "mlflow_server_pool_size": None,
         "mlflow_server_ingress_pods": {"app.kubernetes.io/name": "traefik"},
     },
+    "sso": {},
     "postgresql": {
         "postgresql_provider": "statefulset", "postgresql_port": 5432, "postgresql_max_connections": 200, "postgresql_shared_buffers": "256MB",
         "postgresql_app": "postgresql",
@@ -25,6 +26,8 @@ WORKED_OUT: dict[str, dict[str, Any]] = {
         "artifact_store_image": "docker.io/own/store:1", "artifact_store_abort_multipart_days": 7,
     },
 }
+
+ERROR_PAGE = (ROLES / "sso" / "files" / "error.html").read_text()
 
 
 @cache
@@ -40,12 +43,12 @@ def variables(role: str, **given: Any) -> dict[str, Any]:
     return defaults(role) | given
 
 
-def server(*, check_mode: bool = False, **given: Any) -> dict[str, Any]:
+def server(*, check_mode: bool = False, sso: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
     """What the role mlflow_server gives, in a cluster where nothing was deployed yet. Its variables are named without mlflow_server_."""
     return {
         "variables": variables("mlflow_server", **{f"mlflow_server_{name}": value for name, value in given.items()}),
         "postgresql": PUBLISHED["postgresql_connection"], "artifact_store": PUBLISHED["artifact_store_connection"],
-        "image": PUBLISHED["mlflow_image_reference"], "kubernetes": RUNTIME, "secrets": PUBLISHED["kubernetes_secrets"]["mlflow"],
+        "sso": sso or {}, "image": PUBLISHED["mlflow_image_reference"], "kubernetes": RUNTIME, "secrets": PUBLISHED["kubernetes_secrets"]["mlflow"],
         "looked": [], "made_service": {"spec": {"clusterIPs": ["10.43.0.7"]}}, "renewal": "print()\n",
         "host": {"name": "a", "address": "10.0.0.1", "own_certificate_ends": "2036-01-01", "given_certificate_ends": "20360102030405Z"},
         "check_mode": check_mode, "certificate": {}, "certificate_key": {}, "previous_secret": {}, "owned": [], "schema": {}, "models": {},
@@ -96,3 +99,16 @@ def artifact_store(*, workloads: list[dict[str, Any]] | None = None, **given: An
     held = {"access-key": "user", "secret-key": "key", "s3.json": "{}"}
     secrets = {name: held for name in secrets_of(asked["artifact_store_name"]).values()}
     return {"variables": asked, "kubernetes": RUNTIME | {"workloads": workloads or []}, "secrets": secrets, "script": "true\n"}
+
+
+def sso(*, workloads: list[dict[str, Any]] | None = None, runtime: str = "kubernetes", **given: Any) -> dict[str, Any]:
+    """The same of the role sso, by default with the four lines of an inventory that add a login."""
+    four = {
+        "provider": "oauth2_proxy", "issuer_url": "https://login.example.com/realms/akko", "client_id": "mlflow",
+        "client_secret": "the-client-secret",
+    }  # fmt: skip
+    return {
+        "variables": variables("sso", **{f"sso_{name}": value for name, value in (four | given).items()}), "runtime": runtime,
+        "kubernetes": RUNTIME | {"workloads": workloads or []}, "egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}], "existing": {},
+        "secrets": {"client-secret": "the-client-secret", "cookie-secret": "the-cookie-secret"}, "error_page": ERROR_PAGE,
+    }  # fmt: skip

@@ -11,6 +11,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     artifact_store_decisions,
     postgresql,
     server_decisions,
+    sso_decisions,
     verification,
 )
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import decisions as clients
@@ -49,6 +50,18 @@ ARTIFACT_STORE: dict[str, list[Any]] = {
     "port": [9100], "name": ["akko-minio"], "app": ["s3"], "image": ["docker.io/minio/minio"], "volume_size": ["1Gi"], "storage_class": ["nfs"],
     "prefix": [""], "region": ["eu-1"], "resources": [{"limits": {"memory": "512Mi"}}, {}], "callers": [[{"podSelector": {}}]],
 }  # fmt: skip
+SSO: dict[str, list[Any]] = {
+    "issuer_url": ["http://10.0.0.9:8080/realms/akko", "https://accounts.example.com"], "issuer_ca": ["-----BEGIN CERTIFICATE-----"],
+    "internal_issuer_url": ["http://keycloak.akko.svc:8080/realms/akko"], "client_id": ["mlflow-proxy"], "scope": ["openid groups"],
+    "existing_secret": [{"name": "login"}, {"name": "login", "key": "secret"}], "groups_claim": ["roles"],
+    "allowed_groups": [["data-science", "ops"]], "extra_audiences": [["other"]],
+    "extra_issuers": [[{"issuer": "https://kubernetes.default.svc", "audience": "mlflow"}]],
+    "logout_url": ["https://accounts.example.com/logout?a=b"], "session_refresh": ["59m"], "session_expire": ["1h"], "name": ["akko-login"],
+    "image": ["docker.io/own/oauth2-proxy:7.15.6"], "replicas": [2, "3"], "resources": [{"limits": {"cpu": 1}}], "trusted_proxies": [["10.0.0.0/8"]],
+    "callers": [[{"podSelector": {}}]], "egress": [[{"ports": [{"port": 6443}]}]],
+}  # fmt: skip
+#: What the role publishes with its defaults.
+LOGIN: dict[str, Any] = sso_decisions.DECISIONS["connection"](deployments.sso())
 ENDPOINT: dict[str, Any] = {
     "name": "mlflow", "uri": "http://mlflow.mlflow.svc:5000", "public_uri": "", "image": "localhost/mlflow-server:3", "hosts": ["mlflow"],
     "image_pull_policy": "IfNotPresent", "username": "", "password_secret": {}, "egress": [{}], "public": {}, "deployment": "0123",
@@ -74,6 +87,9 @@ def servers() -> list[dict[str, Any]]:
     return [
         *one_by_one(SERVER, {}), *one_by_one(SERVER, {"auth": "basic", "max_replicas": 3}), *one_by_one(PUBLIC, ENTRANCE), *one_by_one(PUBLIC, basic),
         *one_by_one(PUBLIC, ENTRANCE | {"gateways": [{"name": "public"}], "tls": "external"}),
+        *one_by_one(PUBLIC, ENTRANCE | {"sso": LOGIN}),
+        ENTRANCE | {"sso": LOGIN | {"callers": [{"podSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 443}]}]}},
+        ENTRANCE | {"sso": LOGIN, "gateways": [{"name": "public"}], "tls": "external"},
     ]  # fmt: skip
 
 
@@ -122,9 +138,16 @@ def of_clients() -> Iterator[dict[str, Any]]:
                 yield from (made for test in plan["tests"] for made in [*test["objects"], *test["record"]])
 
 
+def of_sso() -> Iterator[dict[str, Any]]:
+    """All objects of the login with each of its options."""
+    for given in one_by_one(SSO, {}):
+        yield from sso_decisions.DECISIONS["oauth2_proxy"](deployments.sso(**given))
+
+
 def distinct() -> list[dict[str, Any]]:
     """Each object that differs from all others."""
     every = [
-        *(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_artifact_store(), *of_verification(), *of_clients(),
+        *(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_artifact_store(), *of_sso(), *of_verification(),
+        *of_clients(),
     ]  # fmt: skip
     return [json.loads(text) for text in sorted({json.dumps(made, sort_keys=True) for made in every})]

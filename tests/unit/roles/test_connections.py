@@ -86,6 +86,34 @@ def test_what_each_provider_publishes_is_taken(publisher: str, runtime: str) -> 
     assert [key for each in further for key in undocumented(each, options_of("mlflow_server", fact)[fact]["options"])] == []
 
 
+def test_the_login_is_taken_as_it_is_published_and_known_before_the_role_has_run() -> None:
+    """By its variables alone: no cluster, no Secret. Without a provider, there is none."""
+    four = {"sso_provider": "oauth2_proxy", "sso_issuer_url": "https://a.example/realms/b", "sso_client_id": "mlflow", "sso_client_secret": "s"}
+    early = {"groups": {"k3s_server": ["a"]}}
+    value = Role("sso", **early, **four).said("sso_connection")
+    options = options_of("mlflow_server", "sso_connection")
+    assert ArgumentSpecValidator(options).validate({"sso_connection": value}).error_messages == []
+    assert value.keys() == options["sso_connection"]["options"].keys()
+    assert len(Role("sso", **early, **four).said("sso_claims")) == 10
+    assert (Role("sso", **early).said("sso_connection"), Role("sso", **early).said("sso_claims")) == ({}, [])
+
+
+def test_the_role_of_the_login_gives_what_its_objects_need() -> None:
+    four = {"sso_provider": "oauth2_proxy", "sso_issuer_url": "https://a.example/realms/b", "sso_client_id": "mlflow", "sso_client_secret": "s"}
+    role = Role("sso", **CLUSTER, **four, kubernetes_secrets={"oauth2-proxy": {"client-secret": "s", "cookie-secret": "c"}}, kubernetes_egress=[])
+    assert role.decided("problems") == []
+    assert role.decided("secret_keys") == {"client-secret": "s", "cookie-secret": ""}
+    assert [made["kind"] for made in role.decided("oauth2_proxy")].count("Middleware") == 3
+
+
+def test_the_server_claims_the_ingress_of_the_login() -> None:
+    login = Role("sso", groups={"k3s_server": ["a"]}, sso_provider="oauth2_proxy").said("sso_connection")
+    public = {"mlflow_server_host": "mlflow.example.com"}
+    for given, wanted in (({}, False), ({"sso_connection": login}, True)):
+        claims = Role("mlflow_server", **CLUSTER, **public, **given).said("mlflow_server_claims")
+        assert [each["wanted"] for each in claims if each["name"] == "mlflow-routes"] == [wanted]
+
+
 @pytest.mark.parametrize("fact", ["postgresql_connection", "artifact_store_connection", "mlflow_image_reference"])
 def test_a_key_too_many_or_of_another_type_is_not(fact: str) -> None:
     validator = ArgumentSpecValidator(options_of("mlflow_server", fact))

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""The role sso's variables, the connection that it publishes, and what the role asks for. No I/O."""
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import read
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Identity, Object
+
+Given = Mapping[str, Any]
+#: The component of the workload that asks for a login.
+COMPONENT = "login"
+#: The keys of the role's Secret.
+CLIENT_SECRET, COOKIE_SECRET = "client-secret", "cookie-secret"
+#: Where oauth2-proxy listens, and the path of its own pages.
+PORT, PAGES = 4180, "/oauth2/"
+
+
+@dataclass(frozen=True)
+class Sso:
+    """The variables sso_*, which roles/sso/meta/argument_specs.yml documents."""
+
+    provider: str = "none"
+    issuer_url: str = ""
+    internal_issuer_url: str = ""
+    issuer_ca: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    existing_secret: Mapping[str, str] = field(default_factory=dict)
+    scope: str = "openid profile"
+    groups_claim: str = "groups"
+    allowed_groups: Sequence[str] = ()
+    extra_audiences: Sequence[str] = ()
+    extra_issuers: Sequence[Mapping[str, str]] = ()
+    logout_url: str = ""
+    session_refresh: str = "4m"
+    session_expire: str = "12h"
+    name: str = "oauth2-proxy"
+    image: str = ""
+    replicas: int = 1
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    trusted_proxies: Sequence[str] = ()
+    callers: Sequence[Mapping[str, Any]] = ()
+    egress: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def identity(self) -> Identity:
+        """Whose the objects are."""
+        return Identity("oauth2-proxy", self.name, COMPONENT)
+
+    @property
+    def secret(self) -> tuple[str, str]:
+        """The name and the key of the Secret with the client's secret."""
+        existing = self.existing_secret or {}
+        return existing.get("name") or self.name, existing.get("key") or CLIENT_SECRET
+
+    @property
+    def middlewares(self) -> dict[str, str]:
+        """The names of the Middlewares, by what each does, in the order in which requests pass through them."""
+        return {"explain": f"{self.name}-explain", "authenticate": self.name, "strip": f"{self.name}-strip"}
+
+    @property
+    def reached_issuer_url(self) -> str:
+        """The issuer's URL as pods reach it."""
+        return self.internal_issuer_url or self.issuer_url
+
+    @property
+    def ends_session_at(self) -> str:
+        """Where the provider's session ends, as pods reach it, or "" if that is not known. Keycloak's is known."""
+        return self.logout_url or keycloak(self.reached_issuer_url, "logout")
+
+
+def keycloak(issuer_url: str, endpoint: str) -> str:
+    """Return the address of an endpoint of Keycloak, or "" if the issuer is not Keycloak's.
+
+    >>> keycloak("https://login.example.com/realms/akko/", "logout"), keycloak("https://login.example.com", "logout")
+    ('https://login.example.com/realms/akko/protocol/openid-connect/logout', '')
+    """
+    return f"{issuer_url.rstrip('/')}/protocol/openid-connect/{endpoint}" if "/realms/" in issuer_url else ""
+
+
+def connection(sso: Sso) -> Object:
+    """Return what every provider publishes; {} where nobody is asked for a login."""
+    if sso.provider == "none":
+        return {}
+    issuers = [sso.issuer_url, *(each["issuer"] for each in sso.extra_issuers)]
+    audiences = [sso.client_id, *sso.extra_audiences, *(each["audience"] for each in sso.extra_issuers)]
+    return {
+        "middlewares": list(sso.middlewares.values()),
+        "routes": [{"path": PAGES, "service": sso.name, "port": PORT}],
+        "egress": [], "callers": [],
+        "issuers": _distinct(issuers), "audiences": _distinct(audiences),
+        "how_to_use": [
+            f"People log in at {sso.issuer_url}, and log out at {PAGES}sign_out",
+            f"Programs outside the cluster need MLFLOW_TRACKING_TOKEN, an access token of {' or '.join(_distinct(issuers))} for the audience "
+            f"{' or '.join(_distinct(audiences))}",
+        ],
+    }  # fmt: skip
+
+
+def _distinct(texts: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
+
+
+def objects_named(name: str) -> list[Object]:
+    """Return what identifies each object that the role may create or change under a name."""
+    networking, traefik = "networking.k8s.io/v1", "traefik.io/v1alpha1"
+    middlewares = [{"kind": "Middleware", "api_version": traefik, "name": each} for each in Sso(name=name).middlewares.values()]
+    return [
+        {"kind": "Secret", "name": name}, {"kind": "ServiceAccount", "name": name}, {"kind": "ConfigMap", "name": name},
+        {"kind": "Service", "name": name}, {"kind": "NetworkPolicy", "api_version": networking, "name": name},
+        {"kind": "PodDisruptionBudget", "api_version": "policy/v1", "name": name},
+        {"kind": "Deployment", "api_version": "apps/v1", "name": name}, *middlewares,
+    ]  # fmt: skip
+
+
+# What the role asks for
+
+
+def of(given: Given) -> Sso:
+    """Return the role's variables."""
+    return read(Sso, given["variables"], "sso_")
+
+
+def claims(given: Given) -> list[Object]:
+    """The objects that the role may create or change, checked before the first change of a run."""
+    return [{**each, "option": "sso_name"} for each in objects_named(given["name"])] if given["provider"] != "none" else []
+
+
+def left_behind(given: Given) -> list[Object]:
+    """What is left of a login that the deployment no longer has, has under another name, or has with a single pod."""
+    sso, cluster = of(given), read(Cluster, given["kubernetes"], "")
+    kept = sso.name if sso.provider != "none" else ""
+    names = [each["name"] for each in cluster.workloads if each.get("component") == COMPONENT and each["name"] != kept]
+    single = [each for each in objects_named(kept) if kept and sso.replicas < 2 and each["kind"] == "PodDisruptionBudget"]
+    return [*single, *(each for name in names for each in objects_named(name))]
+
+
+def secret_keys(given: Given) -> dict[str, str]:
+    """The values of the role's Secret, "" where one is to be made."""
+    sso = of(given)
+    return {COOKIE_SECRET: "", **({} if sso.existing_secret else {CLIENT_SECRET: sso.client_secret})}
+
+
+def issuer_address(given: Given) -> Object:
+    """The host and the port at which pods reach the issuer."""
+    url = urlsplit(of(given).reached_issuer_url)
+    return {"host": url.hostname or "", "port": url.port or (80 if url.scheme == "http" else 443)}
+
+
+def client_secret(given: Given) -> str:
+    """The client's secret, of the Secret that exists already or of the role's own; "" if that has none."""
+    sso, key = of(given), of(given).secret[1]
+    if not sso.existing_secret:
+        return str(given["secrets"].get(key, ""))
+    return b64decode((given["existing"].get("data") or {}).get(key, "")).decode()
+
+
+def missing_secret(given: Given) -> str:
+    """Why the Secret that should exist already cannot be used, or ""."""
+    name, key = of(given).secret
+    if client_secret(given):
+        return ""
+    return (
+        f"sso_existing_secret: namespace {given['kubernetes']['namespace']} has no Secret '{name}' with a key '{key}'; create it first, or set the "
+        "name of its key as key"
+    )

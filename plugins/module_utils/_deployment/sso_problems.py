@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""What is wrong with the variables of the role sso, one sentence each: the variable, its value, the remedy. No I/O."""
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso import Sso
+
+_NAME = re.compile("[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
+#: A duration as Go writes it, of which oauth2-proxy takes several parts.
+_DURATION = re.compile("([0-9]+(s|m|h))+")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def problems(sso: Sso, runtime: str) -> list[str]:
+    """Return what is wrong with the variables, one sentence each, without the client's secret.
+
+    >>> problems(Sso(), "embedded")
+    []
+    """
+    if sso.provider == "none":
+        return []
+    if runtime != "kubernetes":
+        return [
+            f"sso_provider: {sso.provider} stands in front of a server in a cluster, but this one listens on loopback alone; remove it, or set "
+            "mlflow_server_auth: basic"
+        ]
+    return [*_of_issuer(sso), *_of_client(sso), *_of_tokens(sso), *_of_session(sso), *_of_deployment(sso)]
+
+
+def _of_issuer(sso: Sso) -> Iterator[str]:
+    for name, url in (("issuer_url", sso.issuer_url), ("internal_issuer_url", sso.internal_issuer_url), ("logout_url", sso.logout_url)):
+        if not url and name != "issuer_url":
+            continue
+        if not _is_url(url):
+            yield f"sso_{name}: '{url}' is not the URL of an issuer; set one such as https://login.example.com/realms/akko"
+    if sso.internal_issuer_url and "/realms/" not in sso.internal_issuer_url:
+        yield (
+            f"sso_internal_issuer_url: '{sso.internal_issuer_url}' is not the URL of a realm of Keycloak, whose endpoints alone are known without "
+            "asking; make sso_issuer_url reachable from pods instead, and leave it empty"
+        )
+    if sso.issuer_ca and "BEGIN CERTIFICATE" not in sso.issuer_ca:
+        yield "sso_issuer_ca: contains no certificate; set it to the text of a PEM file, or leave it empty if a well-known CA signed"
+
+
+def _is_url(text: str) -> bool:
+    """Whether a text is an HTTP URL with a host and without blanks.
+
+    >>> [_is_url(each) for each in ("https://a.example/realms/b", "http://10.0.0.1:8080", "a.example", "https://", "https://a:b", "https://a b")]
+    [True, True, False, False, False, False]
+    """
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and (url.port or 1) > 0 and not re.search(r"\s", text)
+    except ValueError:
+        return False
+
+
+def _of_client(sso: Sso) -> Iterator[str]:
+    if not sso.client_id:
+        yield "sso_client_id: it is empty; set the ID of the client that the issuer has for MLflow"
+    if bool((sso.existing_secret or {}).get("name")) == bool(sso.client_secret):
+        yield (
+            "sso_client_secret: a login needs either the client's secret, or the name of a Secret that has it in sso_existing_secret; set one of "
+            "them, not both"
+        )
+    if "openid" not in sso.scope.split():
+        yield f"sso_scope: '{sso.scope}' has no openid, without which the issuer sends no ID token; add it"
+
+
+def _of_tokens(sso: Sso) -> Iterator[str]:
+    """What is wrong with who is let in. oauth2-proxy takes a comma for the end of a value."""
+    for name, values in (("allowed_groups", sso.allowed_groups), ("extra_audiences", sso.extra_audiences)):
+        for value in values:
+            if not str(value) or re.search(r'[,"\n]', str(value)):
+                yield f"sso_{name}: '{value}' is empty or contains a comma, a quotation mark or a line end; rename it at the issuer"
+    for each in sso.extra_issuers:
+        issuer, audience = str(each.get("issuer") or ""), str(each.get("audience") or "")
+        if not _is_url(issuer) or not audience or re.search('[,="]', issuer + audience):
+            yield (
+                f"sso_extra_issuers: issuer '{issuer}' with audience '{audience}' is not a URL with an audience, without commas and equals signs; "
+                "set both, such as {issuer: https://kubernetes.default.svc.cluster.local, audience: mlflow}"
+            )
+
+
+def _of_session(sso: Sso) -> Iterator[str]:
+    for name, value in (("session_refresh", sso.session_refresh), ("session_expire", sso.session_expire)):
+        if not _DURATION.fullmatch(str(value)):
+            yield f"sso_{name}: '{value}' is not a duration; write it as 90s, 4m or 12h"
+            return
+    if not 0 < seconds(sso.session_refresh) < seconds(sso.session_expire):
+        yield (
+            f"sso_session_refresh: {sso.session_refresh} is not between 0 and sso_session_expire, {sso.session_expire}; set a little less than the "
+            "life of an access token, such as 4m"
+        )
+
+
+def seconds(duration: str) -> int:
+    """Return a duration in seconds.
+
+    >>> seconds("1h30m")
+    5400
+    """
+    return sum(int(number) * _SECONDS[unit] for number, unit in re.findall("([0-9]+)(s|m|h)", str(duration)))
+
+
+def _of_deployment(sso: Sso) -> Iterator[str]:
+    if not _NAME.fullmatch(sso.name):
+        yield (
+            f"sso_name: '{sso.name}' is not a valid Service name; use at most 50 lower-case letters, digits and dashes, starting with a letter and "
+            "not ending with a dash"
+        )
+    if sso.replicas < 1:
+        yield f"sso_replicas: {sso.replicas} pods cannot let anybody in; set 1 or more"
+    if not sso.callers:
+        yield "sso_callers: is empty, which Kubernetes treats as everyone; list the ingress controller's pods"
+    if not sso.trusted_proxies:
+        yield "sso_trusted_proxies: is empty, which oauth2-proxy treats as everyone; list the cluster's pod network, such as 10.42.0.0/16"
+    for network in sso.trusted_proxies:
+        try:
+            ipaddress.ip_network(str(network))
+        except ValueError:
+            yield f"sso_trusted_proxies: '{network}' is not a network; write it as 10.42.0.0/16"
