@@ -93,6 +93,12 @@ SCENARIOS = {
         {"Entrypoint": ["/usr/bin/docker-entrypoint.sh"], "Cmd": ["minio"], "ExposedPorts": {"9000/tcp": {}}},
         ("minio", "mc"),
     ),
+    "oauth2-proxy": Recipe(
+        (f"quay.io/oauth2-proxy/oauth2-proxy:v{_tag('oauth2-proxy')}",),
+        _single("oauth2-proxy", "bin/oauth2-proxy"),
+        {"Entrypoint": ["/bin/oauth2-proxy"], "User": "65532:65532", "ExposedPorts": {"4180/tcp": {}}},
+        ("oauth2-proxy",),
+    ),
     "seaweedfs": Recipe(
         (f"docker.io/chrislusf/seaweedfs:{VERSIONS['wheel']['weed']['version']}",),
         _with_shell("weed", "usr/bin/weed"),

@@ -144,7 +144,7 @@ def test_a_login_is_an_authentication_and_people_are_told_of_it() -> None:
 
 
 def test_who_must_reach_the_server_and_whom_it_must_reach_is_in_its_policy() -> None:
-    more = {"callers": [{"podSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 444}]}]}
+    more: dict[str, list[Any]] = {"callers": [{"podSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 444}]}]}
     spec = server(sso=variants.LOGIN | more)["NetworkPolicy/mlflow"]["spec"]
     assert more["callers"][0] in spec["ingress"][0]["from"]
     assert more["egress"][0] in spec["egress"]
