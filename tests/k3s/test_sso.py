@@ -23,7 +23,7 @@ from cluster import Cluster
 from keycloak_server import PASSWORD, KeycloakServer, Place, user
 from loopback import Authority
 from network import GATEWAY
-from playbook import Run, play
+from playbook import Run, play, roles_playbook
 
 pytestmark = [pytest.mark.akko, pytest.mark.alters]
 protected = pytest.mark.line("MLflow is protected by OAuth2-Proxy (ForwardAuth), users authenticate via Keycloak")
@@ -31,6 +31,8 @@ internal = pytest.mark.line("Internal calls need no authentication")
 HERE = Path(__file__).parent
 PORT, GROUP, SECRET = 8743, "data-science", "the-secret-of-the-tests"
 API = "/api/2.0/mlflow/experiments/search?max_results=1"
+#: What of the site the login is about; mlflow_image says which image the server has.
+ROLES = ("mlflow_image", "postgresql", "artifact_store", "sso", "mlflow_server")
 #: So short that a test can see it happen.
 REFRESH = 10
 
@@ -164,7 +166,7 @@ def behind(cluster: Cluster, keycloak: KeycloakServer, tmp_path_factory: pytest.
         assert happened.status == 0, happened.output
         yield Behind(cluster, keycloak, tmp_path_factory.mktemp("sso"), predicted, happened, lines)
     finally:
-        restored = play()
+        restored = play(roles_playbook(tmp_path_factory.mktemp("restored"), ROLES))
     assert restored.status == 0, restored.output
     assert cluster.get("deployment", "", "--selector", "app.kubernetes.io/component=login") == []
     assert cluster.https("GET", API).status == 200
@@ -446,10 +448,11 @@ def test_if_the_login_fails_the_ingress_is_not_touched(behind: Behind) -> None:
     ingress = behind.cluster.get("ingress", behind.cluster.name)
     wrong = {**behind.variables, "sso_issuer_url": f"{behind.keycloak.address}/realms/nowhere", "kubernetes_timeout": 60,
              "mlflow_server_ingress_annotations": {"a.example/b": "c"}}
-    failed = play(variables=wrong)
+    roles = roles_playbook(behind.folder, ROLES)
+    failed = play(roles, wrong)
     assert failed.status != 0
     assert "realms/nowhere" in " ".join(message for _host, message in failed.failures), failed.output
     assert behind.cluster.get("ingress", behind.cluster.name)["metadata"]["resourceVersion"] == ingress["metadata"]["resourceVersion"]
     assert behind.with_token(behind.keycloak.token("training", SECRET)).status == 200
-    mended = play(variables=behind.variables)
+    mended = play(roles, behind.variables)
     assert mended.status == 0, mended.output
