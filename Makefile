@@ -79,7 +79,7 @@ lint: setup ## Lint everything: Python, types, roles, documentation, shell
 	@shellcheck $$(git ls-files -co --exclude-standard '.ci/*' '*.sh' ':!*.py')
 
 # Doctests of the CI stages, of files that run on hosts and in images, and of the test hosts.
-DOCTESTS := .ci/stages.py roles/embedded/files/stack.py roles/artifact_store/files/move.py $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in
+DOCTESTS := .ci/stages.py roles/embedded/files/stack.py roles/artifact_store/files/move.py roles/mlflow_backup/files $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in
 
 # The modules come first: tests load Ansible's importer, which then finds no others of them.
 unit: setup ## Run the unit tests and doctests

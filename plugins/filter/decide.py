@@ -11,6 +11,8 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     artifact_store_decisions,
+    backup,
+    embedded_status,
     k3s_decisions,
     kubernetes,
     postgresql,
@@ -53,7 +55,9 @@ _value:
 DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "artifact_store": artifact_store_decisions.DECISIONS,
     "k3s": k3s_decisions.DECISIONS,
+    "embedded": embedded_status.DECISIONS,
     "kubernetes": kubernetes.DECISIONS,
+    "mlflow_backup": backup.DECISIONS,
     "mlflow_clients": clients.DECISIONS,
     "mlflow_server": server_decisions.DECISIONS,
     "mlflow_verify": verification.DECISIONS,

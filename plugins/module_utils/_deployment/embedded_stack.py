@@ -100,7 +100,7 @@ def _problem_of_versions(wanted: Wanted, found: Mapping[str, Any]) -> str:
             "installed, cannot read it; deploy with the release of this collection that wrote it, export the databases with pg_dumpall, move that "
             "folder away, run this release with -e embedded_fresh_start=true, and import them"
         )
-    if mlflow and _numbers(wanted.mlflow_version) < _numbers(mlflow):
+    if mlflow and numbers(wanted.mlflow_version) < numbers(mlflow):
         return (
             f"embedded_mlflow_version: {wanted.mlflow_version} is older than {mlflow}, which has run in '{home}', and MLflow cannot migrate a "
             f"database back; keep {mlflow}, or choose another embedded_home"
@@ -108,10 +108,10 @@ def _problem_of_versions(wanted: Wanted, found: Mapping[str, Any]) -> str:
     return ""
 
 
-def _numbers(version: str) -> tuple[tuple[int, str], ...]:
+def numbers(version: str) -> tuple[tuple[int, str], ...]:
     """A version so that it can be compared, a release candidate being older than its release.
 
-    >>> _numbers("3.9.1") < _numbers("3.17.0rc1") < _numbers("3.17.0") < _numbers("3.17.1")
+    >>> numbers("3.9.1") < numbers("3.17.0rc1") < numbers("3.17.0") < numbers("3.17.1")
     True
     """
     parts = []
