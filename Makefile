@@ -15,7 +15,7 @@ export ANSIBLE_HOME ?= $(CURDIR)/build/ansible
 export XDG_CACHE_HOME ?= $(CURDIR)/build/cache
 endif
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env lock docs docs-site build lint unit contract sanity integration utils utils-slow utils-airflow utils-extras clients healing hostile parts akko outages airgap upgrade ha test-quick test test-all bench bench-k3s publishable release clean
+.PHONY: help setup up down destroy env backup restore status lock docs docs-site build lint unit contract sanity integration utils utils-slow utils-airflow utils-extras clients healing hostile parts akko outages airgap upgrade ha test-quick test test-all bench bench-k3s publishable release clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,6 +35,15 @@ down: setup ## Stop it, and keep its data
 
 destroy: setup ## Remove it with its data, after confirmation
 	@ansible-playbook playbooks/remove.yml $(ARGS)
+
+backup: setup ## Back it up; ARGS='-e mlflow_backup_drill=true' tries the new set
+	@ansible-playbook playbooks/backup.yml $(ARGS)
+
+restore: setup ## Restore the last backup, after a loss or on a new machine
+	@ansible-playbook playbooks/restore.yml $(ARGS)
+
+status: setup ## Show what runs, since when, sizes and the last backup; fails if something is wrong
+	@ansible-playbook playbooks/status.yml $(ARGS)
 
 env: $(if $(ARGS),setup) ## Print environment variables for clients, for eval "$(make env)"; ARGS as for make up
 ifeq ($(strip $(ARGS)),)

@@ -92,7 +92,8 @@ class Deployment:
         results = []
         for task in (task for play in report["plays"] for task in play["tasks"]):
             for host in task["hosts"].values():
-                message = json.dumps([host.get("msg", ""), *(item.get("msg", "") for item in host.get("results", []))], ensure_ascii=False)
+                told = [host.get("msg", ""), *host.get("lines", []), *(item.get("msg", "") for item in host.get("results", []))]
+                message = json.dumps(told, ensure_ascii=False)
                 results.append(TaskResult(task["task"]["name"], bool(host.get("changed")), bool(host.get("failed")), message))
         return results
 
