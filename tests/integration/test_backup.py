@@ -349,8 +349,10 @@ def test_a_backup_that_is_killed_leaves_no_set_and_the_next_one_converges(with_s
 
 @pytest.mark.slow
 def test_a_wrong_passphrase(with_set: Backups) -> None:
+    settings = (with_set.stack.home / "backup/settings.json").read_text()
     results = with_set.stack.play("backup", mlflow_backup_password="another one")
-    assert f"the passphrase does not open '{with_set.repository}'" in messages(results)[0]
+    assert f"the passphrase does not open '{with_set.repository}'" in refused(results)
+    assert (with_set.stack.home / "backup/settings.json").read_text() == settings
     lost = with_set.stack.play("restore", mlflow_backup_password="another one")
     assert f"the passphrase does not open '{with_set.repository}'" in refused(lost)
     with_set.back_up()

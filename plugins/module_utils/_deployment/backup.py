@@ -27,7 +27,7 @@ def problems(given: Mapping[str, Any]) -> list[str]:
 
 
 def _of_place(given: Mapping[str, Any]) -> Iterator[str]:
-    repository, home = str(given["variables"]["mlflow_backup_repository"]), str(given["place"]["home"])
+    repository, home = _repository(given), str(given["place"]["home"])
     if repository.startswith("/"):
         if f"{repository.rstrip('/')}/".startswith(f"{home.rstrip('/')}/"):
             yield f"mlflow_backup_repository: '{repository}' is in embedded_home, and would be lost with it; choose a folder elsewhere"
@@ -59,7 +59,7 @@ def request(given: Mapping[str, Any]) -> dict[str, Any]:
     variables = given["variables"]
     return {
         "home": given["place"]["home"],
-        "repository": variables["mlflow_backup_repository"],
+        "repository": _repository(given),
         "password": given["password"],
         "environment": dict(variables["mlflow_backup_environment"]),
         "restic": _candidates(given),
@@ -67,6 +67,10 @@ def request(given: Mapping[str, Any]) -> dict[str, Any]:
         "set": variables["mlflow_backup_set"],
         "replace": bool(variables["mlflow_backup_replace"]),
     }
+
+
+def _repository(given: Mapping[str, Any]) -> str:
+    return str(given["variables"]["mlflow_backup_repository"] or f"{given['place']['home']}-backups")
 
 
 def _downloaded(given: Mapping[str, Any]) -> str:
@@ -78,17 +82,22 @@ def _candidates(given: Mapping[str, Any]) -> list[str]:
     return [named] if named else ["restic", _downloaded(given)]
 
 
-def fetch(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the program that downloads restic is given; a restic that is named is not downloaded."""
+def ready(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the program is given that downloads restic, unless one is named, and opens the repository."""
     base = f"https://github.com/restic/restic/releases/download/v{RESTIC}/restic_{RESTIC}_linux"
     archives = {machine: {"url": f"{base}_{name}.bz2", "sha256": checksum} for machine, (name, checksum) in CHECKSUMS.items()}
     return {
-        "home": given["place"]["home"],
-        "restic": _candidates(given),
+        **request(given),
         "archives": {} if given["variables"]["mlflow_backup_restic"] else archives,
         "path": _downloaded(given),
         "check": bool(given["check_mode"]),
     }
+
+
+def backup_problem(given: Mapping[str, Any]) -> str:
+    """Return why there is nothing to back up, with the remedy; empty if there is."""
+    home = given["place"]["home"]
+    return "" if given["place"]["has_run"] else f"embedded_home: no MLflow server has run in '{home}'; deploy it first (in a checkout: make up)"
 
 
 def restore_problem(given: Mapping[str, Any]) -> str:
@@ -125,7 +134,8 @@ def data_request(given: Mapping[str, Any]) -> dict[str, Any]:
 DECISIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "problems": problems,
     "request": request,
-    "fetch": fetch,
+    "backup_problem": backup_problem,
+    "ready": ready,
     "restore_problem": restore_problem,
     "data_request": data_request,
 }

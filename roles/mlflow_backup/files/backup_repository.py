@@ -1,9 +1,9 @@
-"""The repository of an MLflow server's backups, made by restic, and the sets in it: ``backup_repository.py look|fetch``.
+"""The repository of an MLflow server's backups, made by restic, and the sets in it: ``backup_repository.py ready|look``.
 
 A set is a restic snapshot with the tag WHOLE. It has another tag until everything in it has been read, and the repository has been checked; so one
-that was interrupted is never taken for a set. ``look`` prints, as JSON, the sets, the manifest of the one that is asked for, and what is in the
-folder that it would be restored to. ``fetch`` downloads restic. What they need is a JSON object on standard input, which is never on a command
-line. Runs on the Python of a managed host with nothing else. An error is one line, and status 1.
+that was interrupted is never taken for a set. ``ready`` downloads restic, if there is none, and opens the repository, if there is one. ``look``
+prints, as JSON, the manifest of a set, and what is in the folder that it would be restored to. What they need is a JSON object on standard
+input, since nothing of it may be on a command line. Runs on the Python of a managed host with nothing else. An error is one line, and status 1.
 """
 from __future__ import annotations
 
@@ -193,6 +193,14 @@ def is_new_enough(restic: str) -> bool:
     return match is not None and (int(match[1]), int(match[2])) >= OLDEST_RESTIC
 
 
+def ready(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Provide restic and try the passphrase; whether restic was downloaded. In check mode, neither may be there yet."""
+    told = fetch(request)
+    if request["password"] and not (told["fetched"] and request["check"]):
+        opened(request).exists()
+    return told
+
+
 def fetch(request: Mapping[str, Any]) -> dict[str, Any]:
     """Download restic, unless there is one that is new enough; whether it was. ``archives`` has the URL and the checksum of each machine's."""
     if any(is_new_enough(each) for each in request["restic"]):
@@ -257,4 +265,4 @@ def answered(action: Any, file: str = "") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(answered({"look": look, "fetch": fetch}[sys.argv[1]]))
+    sys.exit(answered({"look": look, "ready": ready}[sys.argv[1]]))

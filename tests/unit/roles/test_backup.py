@@ -2,9 +2,13 @@
 from __future__ import annotations
 
 import bz2
+import getpass
 import hashlib
 import json
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +25,9 @@ from backup_source import Server
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import backup as decisions
 from roles import Role
 
-PLACE = {"home": "/s", "user": "me", "as_user": [], "mlflow_version": "3.17.2", "has_systemd": False, "unit": "/u/mlops-mlflow-s.service"}
+PLACE = {
+    "home": "/s", "user": "me", "as_user": [], "mlflow_version": "3.17.2", "has_run": True, "has_systemd": False, "unit": "/u/mlops-mlflow-s.service",
+}  # fmt: skip
 LOOKED = {"set": "0123456789", "manifest": {"mlflow": "3.17.2", "made": "2026-01-01T00:00:00Z"}, "occupied": []}
 
 
@@ -47,7 +53,7 @@ def test_what_is_wrong_with_the_variables(role: Role, variable: str, value: Any,
 def test_the_defaults_and_a_repository_elsewhere_are_right(role: Role) -> None:
     assert role.decided("problems") == []
     assert role.decided("problems", mlflow_backup_repository="s3:https://s3.example.com/backups") == []
-    assert role.said("mlflow_backup_repository") == "/s-backups"
+    assert role.said("__mlflow_backup_repository") == "/s-backups"
 
 
 def test_the_programs_are_given_what_they_read(role: Role) -> None:
@@ -58,9 +64,14 @@ def test_the_programs_are_given_what_they_read(role: Role) -> None:
     }  # fmt: skip
 
 
+def test_only_a_stack_that_has_run_is_backed_up(role: Role) -> None:
+    assert role.decided("backup_problem") == ""
+    assert role.decided("backup_problem", embedded_place={**PLACE, "has_run": False}).startswith("embedded_home: no MLflow server has run in '/s'; ")
+
+
 def test_a_restic_that_is_named_is_not_downloaded(role: Role) -> None:
-    assert set(role.decided("fetch")["archives"]) == {"x86_64", "aarch64"}
-    named = role.decided("fetch", mlflow_backup_restic="/opt/restic")
+    assert set(role.decided("ready")["archives"]) == {"x86_64", "aarch64"}
+    named = role.decided("ready", mlflow_backup_restic="/opt/restic")
     assert (named["restic"], named["archives"]) == (["/opt/restic"], {})
 
 
@@ -87,6 +98,20 @@ def test_the_data_are_restored_through_what_the_roles_publish() -> None:
     made = decisions.data_request({"variables": variables, "place": PLACE, "password": "p", "database": database, "store": store})
     assert made["database"]["uris"] == {"tracking": "u", "authentication": "a"}
     assert made["store"] == {"destination": "/a", "environment": {}, "secret_environment": {}}
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    place = {**PLACE, "home": str(tmp_path), "user": getpass.getuser(), "python": sys.executable, "has_systemd": True}
+    given = {"mlflow_backup_schedule": "*-*-* 03:00:00", "ansible_facts": {"user_uid": 0}}
+    role = Role("mlflow_backup", embedded_place=place, groups={}, ansible_check_mode=False, mlflow_backup_password="p", **given)
+    assert role.decided("problems") == []
+    assert role.said("__mlflow_backup_timer_link") == "/u/timers.target.wants/mlops-mlflow-s-backup.timer"
+    units = [tmp_path / f"mlops-mlflow-s-backup.{kind}" for kind in ("service", "timer")]
+    for unit in units:
+        unit.write_text(role.said(f"lookup('ansible.builtin.template', 'backup{unit.suffix}.j2')"))
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # Files
