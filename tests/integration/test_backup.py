@@ -1,7 +1,6 @@
 """Backups of a real embedded stack: what is lost comes back, and what is not whole is not taken for whole."""
 from __future__ import annotations
 
-import base64
 import json
 import os
 import random
@@ -9,128 +8,16 @@ import shutil
 import signal
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from backups import API, MODEL, Backups, kept, lose, messages, put_something, upload
 from deployment import Deployment, TaskResult, changed
 from restic import restic
 from tracking_servers import client_of
-
-ARTIFACT, URL = b"what must not be lost", "https://192.0.0.9/hook"
-MODEL, USER = "kept", "keeper"
-API = "/api/2.0/mlflow"
-
-
-class Backups:
-    """A stack, and where its backups are."""
-
-    def __init__(self, stack: Deployment) -> None:
-        self.stack = stack
-        # Where the user of the processes may look, too.
-        self.folder = stack.home.with_name(f"{stack.home.name}-kept")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
-        shutil.copy(restic(), self.folder)
-        stack.variables |= {
-            "mlflow_backup_repository": str(self.repository), "mlflow_backup_password_file": str(self.folder / "password"),
-            "mlflow_backup_restic": str(self.folder / "restic"),
-        }  # fmt: skip
-
-    @property
-    def repository(self) -> Path:
-        """Where the sets are."""
-        return self.folder / "repository"
-
-    def sets(self, tag: str = "mlops-mlflow-set") -> list[dict[str, Any]]:
-        """The snapshots with the tag, as restic itself tells."""
-        return list(json.loads(self.restic("snapshots", "--json", "--no-lock", "--tag", tag).stdout) or [])
-
-    def restic(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run restic on the repository."""
-        environment = {**os.environ, "RESTIC_PASSWORD_FILE": str(self.folder / "password")}
-        command = [str(restic()), "--no-cache", "--repo", str(self.repository), *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-
-    def back_up(self, **variables: Any) -> list[TaskResult]:
-        """Make a set, which must not fail."""
-        results = self.stack.play("backup", **variables)
-        assert not messages(results), messages(results)
-        return results
-
-    def restore(self, **variables: Any) -> list[TaskResult]:
-        """Restore, which must not fail."""
-        results = self.stack.play("restore", **variables)
-        assert not messages(results), messages(results)
-        return results
-
-
-def messages(results: list[TaskResult]) -> list[str]:
-    """The messages of the tasks that have failed."""
-    return [result.message for result in results if result.failed]
-
-
-def put_something(stack: Deployment) -> None:
-    """An experiment with a run, metrics and an artifact, a version of a model made of it, a user, a webhook, and a run that has not ended."""
-    with closing(client_of(stack.stack())) as client:
-        experiment = client.write("POST", f"{API}/experiments/create", {"name": "kept"}, idempotent=False)["experiment_id"]
-        for end in ("FINISHED", "RUNNING"):
-            run = client.write("POST", f"{API}/runs/create", {"experiment_id": experiment, "start_time": 1}, idempotent=False)["run"]["info"]
-            for step in range(3):
-                metric = {"run_id": run["run_id"], "key": "accuracy", "value": step / 4, "timestamp": step, "step": step}
-                client.write("POST", f"{API}/runs/log-metric", metric, idempotent=False)
-            if end == "FINISHED":
-                client.write("POST", f"{API}/runs/update", {"run_id": run["run_id"], "status": end, "end_time": 2}, idempotent=False)
-                finished = run
-        upload(stack, f"{experiment}/{finished['run_id']}/artifacts/model/MLmodel")
-        client.write("POST", f"{API}/registered-models/create", {"name": MODEL}, idempotent=False)
-        version = {"name": MODEL, "source": f"{finished['artifact_uri']}/model", "run_id": finished["run_id"]}
-        client.write("POST", f"{API}/model-versions/create", version, idempotent=False)
-        client.write("POST", f"{API}/users/create", {"username": USER, "password": "a long password"}, idempotent=False)
-        webhook = {"name": "kept", "url": URL, "secret": "s3cr3t", "events": [{"entity": "PROMPT", "action": "CREATED"}]}
-        client.write("POST", f"{API}/webhooks", webhook, idempotent=False)
-
-
-def upload(stack: Deployment, path: str) -> None:
-    """Store an artifact through the server."""
-    http(stack, "PUT", f"/api/2.0/mlflow-artifacts/artifacts/{path}", ARTIFACT)
-
-
-def http(stack: Deployment, method: str, path: str, body: bytes | None = None) -> bytes:
-    """The body of a successful answer to the administrator."""
-    there = stack.stack()
-    login = base64.b64encode(f"{there.tracking_username}:{there.tracking_password}".encode()).decode()
-    request = urllib.request.Request(f"{there.tracking_uri}{path}", body, {"Authorization": f"Basic {login}"}, method=method)
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return bytes(answer.read())
-
-
-def kept(stack: Deployment) -> dict[str, Any]:
-    """All that ``put_something`` has put there, as the server tells it."""
-    with closing(client_of(stack.stack())) as client:
-        experiment = client.get(f"{API}/experiments/get-by-name", experiment_name="kept")["experiment"]
-        runs = client.write("POST", f"{API}/runs/search", {"experiment_ids": [experiment["experiment_id"]]}, idempotent=True)["runs"]
-        histories = [client.get(f"{API}/metrics/get-history", run_id=run["info"]["run_id"], metric_key="accuracy") for run in runs]
-        version = client.get(f"{API}/model-versions/get", name=MODEL, version="1")["model_version"]
-        user = client.get(f"{API}/users/get", username=USER)
-        webhooks = client.get(f"{API}/webhooks")
-    finished = next(run["info"] for run in runs if run["info"]["status"] == "FINISHED")
-    artifact = http(stack, "GET", f"/api/2.0/mlflow-artifacts/artifacts/{experiment['experiment_id']}/{finished['run_id']}/artifacts/model/MLmodel")
-    assert artifact == ARTIFACT
-    assert len(runs) == 2
-    assert [len(history["metrics"]) for history in histories] == [3, 3]
-    return {"experiment": experiment, "runs": runs, "histories": histories, "version": version, "user": user, "webhooks": webhooks}
-
-
-def lose(stack: Deployment) -> None:
-    """Everything but the packages, which take a minute to install again."""
-    stack.stop()
-    for entry in stack.home.iterdir():
-        if entry.name not in ("venv", ".mlops-mlflow"):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def made(name: str, first_port: int, **variables: Any) -> Iterator[Backups]:
@@ -144,8 +31,10 @@ def made(name: str, first_port: int, **variables: Any) -> Iterator[Backups]:
         yield backups
     finally:
         stack.remove()
-        for left in stack.home.parent.glob(f"{stack.home.name}-*"):
-            shutil.rmtree(left)
+        backups.forget()
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +90,6 @@ def refused(results: list[TaskResult]) -> str:
     return failed[0]
 
 
-@pytest.mark.slow
 def test_a_second_set_takes_little_and_is_scheduled_or_not(with_set: Backups) -> None:
     results = with_set.back_up()
     assert changed(results) == ["mlops.mlflow.mlflow_backup : Make a set"]
@@ -213,7 +101,6 @@ def test_a_second_set_takes_little_and_is_scheduled_or_not(with_set: Backups) ->
     assert "is on the disk of the stack" in told[0]
 
 
-@pytest.mark.slow
 def test_only_the_sets_that_are_wanted_are_kept(with_set: Backups) -> None:
     with_set.back_up()
     assert len(with_set.sets()) >= 1
@@ -222,7 +109,6 @@ def test_only_the_sets_that_are_wanted_are_kept(with_set: Backups) -> None:
     assert len(with_set.sets()) == 1
 
 
-@pytest.mark.slow
 def test_the_passphrase_and_the_secrets_are_in_no_argument_and_no_output(with_set: Backups) -> None:
     passphrase = (with_set.folder / "password").read_text().strip()
     assert len(passphrase) == 40
@@ -244,7 +130,6 @@ def test_the_passphrase_and_the_secrets_are_in_no_argument_and_no_output(with_se
     assert [each for each in held if each in told or any(each in words for words in seen)] == []
 
 
-@pytest.mark.slow
 def test_a_drill_tries_the_set_and_leaves_nothing(with_set: Backups) -> None:
     before = kept(with_set.stack)
     results = with_set.back_up(mlflow_backup_drill=True)
@@ -266,7 +151,6 @@ def link(path: Path) -> str:
         return ""
 
 
-@pytest.mark.slow
 def test_a_drill_finds_a_version_without_artifacts(with_set: Backups) -> None:
     file = next(with_set.stack.home.glob("artifacts/*/*/artifacts/model/MLmodel"))
     aside = with_set.stack.home / "MLmodel"
@@ -282,7 +166,6 @@ def test_a_drill_finds_a_version_without_artifacts(with_set: Backups) -> None:
     assert run(with_set, "drill")[1] == ""
 
 
-@pytest.mark.slow
 def test_a_drill_finds_a_key_that_does_not_fit(with_set: Backups) -> None:
     file = with_set.stack.home / "secrets/mlflow_webhook_key"
     right = file.read_text()
@@ -296,7 +179,6 @@ def test_a_drill_finds_a_key_that_does_not_fit(with_set: Backups) -> None:
     assert run(with_set, "drill")[1] == ""
 
 
-@pytest.mark.slow
 def test_status_says_how_the_stack_is_doing(with_set: Backups) -> None:
     with_set.back_up()
     results = with_set.stack.play("status")
@@ -314,7 +196,6 @@ def test_status_says_how_the_stack_is_doing(with_set: Backups) -> None:
         with_set.stack.up()
 
 
-@pytest.mark.slow
 def test_a_backup_that_is_killed_leaves_no_set_and_the_next_one_converges(with_set: Backups) -> None:
     before = kept(with_set.stack)
     began = time.monotonic()
@@ -347,7 +228,6 @@ def test_a_backup_that_is_killed_leaves_no_set_and_the_next_one_converges(with_s
 # What goes wrong
 
 
-@pytest.mark.slow
 def test_a_wrong_passphrase(with_set: Backups) -> None:
     settings = (with_set.stack.home / "backup/settings.json").read_text()
     results = with_set.stack.play("backup", mlflow_backup_password="another one")
@@ -358,7 +238,6 @@ def test_a_wrong_passphrase(with_set: Backups) -> None:
     with_set.back_up()
 
 
-@pytest.mark.slow
 def test_a_passphrase_that_the_control_node_has_lost_is_the_one_that_the_host_has(with_set: Backups) -> None:
     file = with_set.folder / "password"
     before = file.read_text()
@@ -368,7 +247,6 @@ def test_a_passphrase_that_the_control_node_has_lost_is_the_one_that_the_host_ha
     assert file.read_text() == before
 
 
-@pytest.mark.slow
 def test_a_repository_that_is_gone(with_set: Backups) -> None:
     aside = with_set.folder / "aside"
     with_set.repository.rename(aside)
@@ -382,7 +260,6 @@ def test_a_repository_that_is_gone(with_set: Backups) -> None:
     assert run(with_set, "backup")[1] == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["gone", "cut", "changed"])
 def test_a_damaged_repository(with_set: Backups, harm: str) -> None:
     copy = with_set.folder / "copy"
@@ -419,7 +296,6 @@ def damage(pack: Path, harm: str) -> None:
         pack.write_bytes(bytes(byte ^ 1 for byte in content[:-64]) + content[-64:])
 
 
-@pytest.mark.slow
 def test_a_set_of_a_newer_release_and_one_of_a_newer_mlflow(with_set: Backups, tmp_path: Path) -> None:
     newest = with_set.sets()[-1]
     staging = next(path for path in newest["paths"] if path.endswith("/backup/set"))
@@ -437,7 +313,6 @@ def test_a_set_of_a_newer_release_and_one_of_a_newer_mlflow(with_set: Backups, t
     assert "there is no set 'ffff'" in refused(with_set.stack.play("restore", mlflow_backup_set="ffff"))
 
 
-@pytest.mark.slow
 def test_there_is_no_backup_yet(with_set: Backups) -> None:
     empty = with_set.folder / "empty"
     environment = {**os.environ, "RESTIC_PASSWORD_FILE": str(with_set.folder / "password")}
@@ -445,7 +320,6 @@ def test_there_is_no_backup_yet(with_set: Backups) -> None:
     assert "there is no backup yet; make one first" in refused(with_set.stack.play("restore", mlflow_backup_repository=str(empty)))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a disk")
 def test_a_full_disk(with_set: Backups) -> None:
     small = with_set.folder / "small"
@@ -463,7 +337,6 @@ def test_a_full_disk(with_set: Backups) -> None:
     with_set.back_up()
 
 
-@pytest.mark.slow
 def test_a_stack_with_data_is_not_overwritten_but_moved_aside_when_told_twice(with_set: Backups) -> None:
     stack, before = with_set.stack, kept(with_set.stack)
     with_set.back_up()
@@ -484,7 +357,6 @@ def test_a_stack_with_data_is_not_overwritten_but_moved_aside_when_told_twice(wi
     assert changed(stack.up()) == []
 
 
-@pytest.mark.slow
 def test_a_restore_that_is_killed_converges(with_set: Backups) -> None:
     before = kept(with_set.stack)
     with_set.back_up()
@@ -498,7 +370,6 @@ def test_a_restore_that_is_killed_converges(with_set: Backups) -> None:
     assert changed(with_set.stack.up()) == []
 
 
-@pytest.mark.slow
 def test_a_stack_that_was_removed_comes_back_elsewhere(with_set: Backups) -> None:
     before = kept(with_set.stack)
     with_set.back_up()
@@ -508,7 +379,6 @@ def test_a_stack_that_was_removed_comes_back_elsewhere(with_set: Backups) -> Non
     assert kept(with_set.stack) == before
 
 
-@pytest.mark.slow
 def test_artifacts_in_s3_are_lost_and_come_back() -> None:
     for backups in made("backup-s3", 27620, artifact_store_provider="embedded"):
         stack, before = backups.stack, kept(backups.stack)

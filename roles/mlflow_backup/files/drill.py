@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import configparser
+import http.client
 import json
 import os
 import shutil
@@ -182,14 +183,26 @@ class Client:
     username: str
     password: str
 
-    def get(self, route: str, /, **query: Any) -> bytes:
-        """Return the body of a successful answer."""
+    @contextmanager
+    def asked(self, route: str, query: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield a successful answer."""
         request = urllib.request.Request(f"{self.uri}{route}?{urllib.parse.urlencode(query)}")
         if self.username:
             request.add_header("Authorization", "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode())
         # No proxy could reach this machine's loopback.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+            yield answer
+
+    def get(self, route: str, /, **query: Any) -> bytes:
+        """Return the body of a successful answer."""
+        with self.asked(route, query) as answer:
             return bytes(answer.read())
+
+    def read(self, file: str) -> None:
+        """Read an artifact, which may be large, to its end."""
+        with self.asked(f"/api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(file)}", {}) as answer:
+            while answer.read(1 << 20):
+                pass
 
     def answers(self, path: str) -> bool:
         """Whether the server answers."""
@@ -227,8 +240,8 @@ class Client:
                 return ""
             files = list(self.files(url.path.strip("/")))
             for file in files:
-                self.get(f"/api/2.0/mlflow-artifacts/artifacts/{urllib.parse.quote(file)}")
-        except (urllib.error.HTTPError, KeyError) as error:
+                self.read(file)
+        except (OSError, http.client.HTTPException, KeyError) as error:
             return f"{name} cannot be read ({error})"
         return "" if files else f"{name} has no artifacts"
 
