@@ -215,7 +215,7 @@ def _made(request: Mapping[str, Any], home: Path, lock: int, began: float) -> di
     })  # fmt: skip
     lines = [
         f"Set {made[:8]} of {manifest['made']} in {repository.where}: {manifest['runs']} runs, {manifest['artifacts']['files']} artifacts, "
-        f"{size(told['total_bytes_processed'])}, of which {size(told['data_added'])} were new, in {seconds} seconds; {left} sets are kept"
+        f"{size(told['total_bytes_processed'])}, {size(told['data_added'])} of it new, in {seconds} seconds; {left} sets are kept"
     ]
     if same_disk(home, repository.where):
         lines.append("The repository is on the disk of the stack: copy it elsewhere, or set mlflow_backup_repository to another place")

@@ -288,7 +288,7 @@ def remove_left(folder: Path) -> None:
 
 def drill(request: Mapping[str, Any]) -> dict[str, Any]:
     """Try the set; lines for people. Raises BackupError if it is not whole."""
-    home, began = Path(request["home"]), time.monotonic()
+    home, began, start = Path(request["home"]), time.monotonic(), datetime.now(timezone.utc)
     with alone(home) as lock:
         remove_left(home / FOLDER)
         repository = opened(request, lock, str(home / FOLDER / "cache"))
@@ -310,7 +310,7 @@ def drill(request: Mapping[str, Any]) -> dict[str, Any]:
     write_state(home, drill={"time": now(), "set": wanted.id, "seconds": rto, "problems": wrong})
     if wrong:
         raise BackupError(f"mlflow_backup_drill: set {wanted.id[:8]} of {manifest['made']} is not what it should be: {'; '.join(wrong[:5])}")
-    rpo = datetime.now(timezone.utc) - datetime.fromisoformat(manifest["made"])
+    rpo = start - datetime.fromisoformat(manifest["made"])
     return {"lines": [
         f"Set {wanted.id[:8]} of {manifest['made']} was restored and tried: {manifest['runs']} runs, all rows as they were, {artifacts} artifacts, "
         f"those of {versions} registered versions read through the server, secrets of webhooks readable",
