@@ -103,8 +103,8 @@ def how_to_use(deployed: Deployed, host: Host) -> list[str]:
         ]
     lines += [
         f"In the cluster: MLFLOW_TRACKING_URI={server.uri(deployed.cluster.namespace)}",
-        f"mlflow_server_callers lists who may call it there, now {as_json(list(server.callers))}; to allow pods of another namespace, add"
-        " {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}}",
+        f"mlflow_server_callers lists who may call it there, now {as_json(list(server.callers))}; to allow pods of another namespace, declare"
+        " them in mlflow_clients, or add {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}}",
     ]
     ends = certificate_ends(deployed, host)
     return [*lines, *([f"Certificates expire: {'; '.join(ends)}"] if ends else [])]

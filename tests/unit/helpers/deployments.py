@@ -56,13 +56,16 @@ def server(*, check_mode: bool = False, sso: dict[str, Any] | None = None, **giv
     }  # fmt: skip
 
 
+DNS: dict[str, Any] = {
+    "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": [{"port": 53, "protocol": "UDP"}],
+}  # fmt: skip
 #: What mlflow_server publishes for clients: where they must reach, DNS and the server's pods.
 ENDPOINT: dict[str, Any] = {
     "runtime": "kubernetes", "name": "mlflow", "uri": "http://mlflow.mlflow.svc:5000", "image": "localhost/mlflow-server:3", "username": "",
     "image_pull_policy": "IfNotPresent", "password_secret": {}, "hosts": ["mlflow"], "public": {}, "deployment": "0123",
     "egress": [
-        {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-                 "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": [{"port": 53, "protocol": "UDP"}]},
+        DNS,
         {"to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mlflow", "app.kubernetes.io/instance": "mlflow",
                                                  "app.kubernetes.io/component": "server"}}}], "ports": [{"port": 5000, "protocol": "TCP"}]},
     ],
@@ -78,8 +81,9 @@ STORE: dict[str, Any] = {
 def clients(*entries: dict[str, Any], **given: Any) -> dict[str, Any]:
     """What the role mlflow_clients gives for these entries, where nothing was found in the cluster."""
     return {
-        "clients": list(entries), "endpoint": ENDPOINT, "kubernetes": RUNTIME, "artifact_store": STORE, "secrets": PUBLISHED["kubernetes_secrets"],
-        "always": False, "program": "print()\n", "looked": [], "there": [], "plan": {}, "waited": [], "actions": [], "check_mode": False, **given,
+        "clients": list(entries), "endpoint": ENDPOINT, "kubernetes": RUNTIME | {"dns_egress": [DNS]}, "artifact_store": STORE,
+        "secrets": PUBLISHED["kubernetes_secrets"], "always": False, "program": "print()\n", "looked": [], "there": [], "plan": {}, "waited": [],
+        "actions": [], "check_mode": False, **given,
     }  # fmt: skip
 
 

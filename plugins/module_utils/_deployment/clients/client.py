@@ -147,22 +147,24 @@ class Client:
         return {"namespaceSelector": {"matchLabels": {NAMESPACE: self.entry.namespace}}, **selector}
 
     @cached_property
-    def egress(self) -> list[Object]:
-        """Where the client's pods must reach, as rules for a NetworkPolicy of their namespace."""
+    def ways(self) -> list[Object]:
+        """Where the client's pods must reach, as rules for a NetworkPolicy of their namespace.
+
+        One that lets them connect to anything, as of a store of which nothing is known, is left out: the entry can say where that is.
+        """
         more = self.store.egress if self.entry.artifact_store_access else ()
         rules = [*self.server.egress, *(rule for rule in more if rule not in self.server.egress)]
-        return [*(self._for_elsewhere(rule) for rule in rules), *(dict(rule) for rule in self.entry.egress)]
+        return [self._for_elsewhere(rule) for rule in rules if rule]
 
     @property
-    def way_to_server(self) -> list[Object]:
-        """Those of them that lead to pods of MLflow's namespace."""
-        return [rule for rule in self.egress if rule not in self.entry.egress and any(True for _each in self._reached(rule))]
+    def egress(self) -> list[Object]:
+        """The same with what the entry adds."""
+        return [*self.ways, *(dict(rule) for rule in self.entry.egress)]
 
     @cached_property
     def reached(self) -> list[tuple[Mapping[str, Any], Sequence[Any]]]:
         """The pods of MLflow's namespace that the client must reach, each as a selector, and their ports: the server's come first."""
-        own = [rule for rule in self.egress if rule not in self.entry.egress]
-        return [(selector, rule.get("ports") or []) for rule in own for selector in self._reached(rule)]
+        return [(selector, rule.get("ports") or []) for rule in self.ways for selector in self._reached(rule)]
 
     def _reached(self, rule: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         here = {"matchLabels": {NAMESPACE: self.cluster.namespace}}

@@ -23,6 +23,8 @@ def environment(client: Client) -> dict[str, Any]:
 def chart_values(client: Client) -> dict[str, Any]:
     """Return values for the chart of zero-to-jupyterhub, whose own policy refuses notebooks all private addresses."""
     account = {"serviceAccountName": client.entry.service_account} if client.entry.service_account else {}
+    # The chart's own policy lets them reach DNS.
+    egress = [rule for rule in client.egress if rule not in client.cluster.dns_egress]
     storage = {
         "extraVolumes": [volume.volume for volume in client.volumes],
         "extraVolumeMounts": [volume.mount for volume in client.volumes],
@@ -30,7 +32,7 @@ def chart_values(client: Client) -> dict[str, Any]:
     return {
         "singleuser": {
             "extraEnv": environment(client),
-            "networkPolicy": {"egress": [*client.way_to_server, *client.entry.egress]},
+            "networkPolicy": {"egress": egress},
             **account,
             **({"storage": storage} if client.volumes else {}),
         }

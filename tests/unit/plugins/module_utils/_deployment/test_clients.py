@@ -11,6 +11,7 @@ import pytest
 import variants
 import yaml
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import kubernetes
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.decisions import DECISIONS
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.kinds import KINDS
 
@@ -134,6 +135,16 @@ def test_presigned_artifacts_open_the_store_too() -> None:
     assert [rule["ports"][0]["port"] for rule in egress] == [5000, 9000]
 
 
+def test_a_store_elsewhere_is_reached_and_one_of_which_nothing_is_known_opens_nothing() -> None:
+    outside = {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"port": 9000, "protocol": "TCP"}]}
+    for rule, expected in ((outside, [outside]), ({}, [])):
+        endpoint = {**deployments.ENDPOINT, "egress": [*deployments.ENDPOINT["egress"], rule]}
+        egress = files(HUB, endpoint=endpoint)["jupyterhub-values.yaml"]["singleuser"]["networkPolicy"]["egress"]
+        assert egress[1:] == expected
+        assert planned({**PODS, "egress_policy": "always"}, endpoint=endpoint)["NetworkPolicy/shop/mlflow-client"]["spec"]["egress"][2:] == expected
+        assert [title for title in planned(HUB, endpoint=endpoint) if title.startswith("NetworkPolicy/")] == ["NetworkPolicy/mlflow-client.hub"]
+
+
 def test_the_chart_of_jupyterhub() -> None:
     """Each variable is a reference: KubeSpawner expands the braces of texts."""
     entry = {**HUB, **LOGIN, "trust_sklearn": True, "environment": {"TEAM": "{username}"}, "ca": "-----BEGIN CERTIFICATE-----"}
@@ -244,6 +255,19 @@ def test_a_client_that_is_gone_takes_its_objects_along() -> None:
 def test_clients_of_other_deployments_are_left_alone(part: str, change: dict[str, Any]) -> None:
     theirs = [{**each, "metadata": {**each["metadata"], **change}} for each in recorded(HUB)]
     assert decided("plan", looked=[{"resources": theirs}])["absent"] == [], part
+
+
+def test_a_removal_of_the_deployment_takes_its_clients_along() -> None:
+    """The playbook remove sees MLflow's namespace alone, and finds them by the policies that let them in."""
+    policies = recorded(HUB, {**AIRFLOW, "name": "nightly", "artifact_store_access": True})
+    owned = [{"api_version": each["apiVersion"], "kind": each["kind"], "name": each["metadata"]["name"],
+              "instance": each["metadata"]["labels"]["app.kubernetes.io/instance"]} for each in policies]
+    removal = kubernetes.DECISIONS["removal"]({"owned": {"owned": owned, "foreign": [], "namespace": "own"}, "name": "mlflow"})
+    assert removal["lines"][:2] == [
+        "to be removed: what client mlflow-client has in namespace hub", "to be removed: what client nightly has in namespace etl",
+    ]  # fmt: skip
+    assert {"api_version": "v1", "kind": "Secret", "name": "nightly-connection", "namespace": "etl"} in removal["absent"]
+    assert [each["name"] for each in removal["absent"] if "namespace" not in each] == [each["name"] for each in owned]
 
 
 def test_what_a_client_no_longer_has_is_removed() -> None:
