@@ -62,7 +62,7 @@ STAGES = {stage.name: stage for stage in (
     Stage("contract", 1, 1.5, ("unit",)),
     Stage("sanity", 2, 4, ("lint", "contract")),
     # What keeps both cores busy stands back behind what mostly waits.
-    Stage("integration", 13, 20, ("sanity",), nice=10, clean=(*_CLEAN, "integration", "site", "safety")),
+    Stage("integration", 14, 22, ("sanity",), nice=10, clean=(*_CLEAN, "integration", "site", "safety")),
     Stage("utils", 12, 18, ("integration",), nice=10, clean=(*_CLEAN, "utils")),
     Stage("akko", 26, 26, ("parts", "sanity"), clean=_HOSTS),
     # From here on: make test-all alone. The test hosts are there once, and a sweep keeps a core busy, so these go one after the other.
@@ -81,7 +81,7 @@ STAGES = {stage.name: stage for stage in (
     Stage("utils-extras", 3, 6, ("utils-airflow",), nice=10),
     Stage("clients", 3, 12, ("utils-extras",), nice=10),
     Stage("utils-slow", 5, 8, ("clients",), nice=10, clean=(*_CLEAN, "utils")),
-    Stage("healing", 20, 25, ("utils-slow",), nice=10, clean=(*_CLEAN, "healing", "integration", "guest")),
+    Stage("healing", 35, 42, ("utils-slow",), nice=10, clean=(*_CLEAN, "healing", "backup", "backup-s3", "integration", "guest")),
     Stage("hostile", 40, 45, ("healing",), nice=10, clean=(*_CLEAN, "integration")),
 )}  # fmt: skip
 

@@ -52,10 +52,12 @@ class Backups:
         return list(json.loads(self.restic("snapshots", "--json", "--no-lock", "--tag", tag).stdout) or [])
 
     def restic(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run restic on the repository."""
-        environment = {**os.environ, "RESTIC_PASSWORD_FILE": str(self.folder / "password")}
-        command = [str(restic()), "--no-cache", "--repo", str(self.repository), *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        """Run restic on the repository, as the user whose it is."""
+        environment = {**os.environ, "RESTIC_PASSWORD": (self.folder / "password").read_text().strip()}
+        command = [str(self.folder / "restic"), "--no-cache", "--repo", str(self.repository), *words]
+        owner = self.repository.stat()
+        user: dict[str, Any] = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.getuid() == 0 else {}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd="/", **user)
 
     def back_up(self, **variables: Any) -> list[TaskResult]:
         """Make a set, which must not fail."""

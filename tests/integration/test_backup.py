@@ -296,13 +296,14 @@ def damage(pack: Path, harm: str) -> None:
         pack.write_bytes(bytes(byte ^ 1 for byte in content[:-64]) + content[-64:])
 
 
-def test_a_set_of_a_newer_release_and_one_of_a_newer_mlflow(with_set: Backups, tmp_path: Path) -> None:
+def test_a_set_of_a_newer_release_and_one_of_a_newer_mlflow(with_set: Backups) -> None:
     newest = with_set.sets()[-1]
     staging = next(path for path in newest["paths"] if path.endswith("/backup/set"))
     manifest = json.loads(with_set.restic("dump", newest["id"], f"{staging}/manifest.json").stdout)
-    (tmp_path / "backup/set").mkdir(parents=True)
-    (tmp_path / "backup/set/manifest.json").write_text(json.dumps({**manifest, "format": 2}))
-    with_set.restic("backup", "--tag", "mlops-mlflow-set", str(tmp_path / "backup/set"))
+    altered = with_set.folder / "backup/set"
+    altered.mkdir(parents=True)
+    (altered / "manifest.json").write_text(json.dumps({**manifest, "format": 2}))
+    with_set.restic("backup", "--tag", "mlops-mlflow-set", str(altered))
     later = with_set.sets()[-1]["id"]
     try:
         assert "has format 2, and this release of the collection reads up to 1" in refused(with_set.stack.play("restore"))

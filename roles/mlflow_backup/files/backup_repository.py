@@ -38,6 +38,19 @@ class BackupError(Exception):
     """What stands in the way, in one sentence with its remedy."""
 
 
+def plain(line: str) -> str:
+    """Return what a line of restic's says, which may be JSON.
+
+    >>> plain('{"message_type":"exit_error","code":1,"message":"Fatal: no"}'), plain("Fatal: no")
+    ('Fatal: no', 'Fatal: no')
+    """
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return line
+    return str(message.get("message", line)) if isinstance(message, dict) else line
+
+
 def explained(status: int, said: str, repository: str) -> str:
     """Return what an exit status of restic means, and what to do.
 
@@ -48,7 +61,7 @@ def explained(status: int, said: str, repository: str) -> str:
     >>> print(explained(1, 'Fatal: 1 pack is damaged', "/b"))
     mlflow_backup_repository: restic cannot use '/b': 1 pack is damaged
     """
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [plain(line) for line in said.splitlines() if line.strip()]
     fatal = next((line for line in reversed(lines) if line.startswith("Fatal:")), lines[-1] if lines else f"exit status {status}")
     reason = fatal.removeprefix("Fatal:").strip()
     if status == GONE:
