@@ -1,18 +1,19 @@
-"""The akko deployment behind a single sign-on: a real Keycloak on this machine, oauth2-proxy and Traefik in the cluster.
+"""A single sign-on: a real Keycloak on this machine, oauth2-proxy and Traefik in the cluster, in front of one more server beside akko's.
 
-The login takes the place of the ingress's password; afterwards the deployment is as it was.
+What akko's text says of its own login holds for this one, which has akko's variables but for its names, and the lines that the inventory shows.
 """
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,16 @@ internal = pytest.mark.line("Internal calls need no authentication")
 HERE = Path(__file__).parent
 PORT, GROUP, SECRET = 8743, "data-science", "the-secret-of-the-tests"
 API = "/api/2.0/mlflow/experiments/search?max_results=1"
-#: What of the site the login is about; mlflow_image says which image the server has.
-ROLES = ("mlflow_image", "postgresql", "artifact_store", "sso", "mlflow_server")
+NAMESPACE, NAME = "sso", "behind"
+#: Another server than akko's, in nothing but what keeps the two apart, and in who is let in.
+VARIABLES: dict[str, Any] = {
+    "kubernetes_namespace": NAMESPACE,
+    "postgresql_name": "database", "postgresql_volume_size": "1Gi",
+    "artifact_store_name": "store", "artifact_store_app": "store", "artifact_store_volume_size": "1Gi",
+    "mlflow_server_name": NAME, "mlflow_server_app": NAME, "mlflow_server_host": "sso.akko.local", "mlflow_server_ingress_auth": "none",
+    "mlflow_server_callers": [{"podSelector": {}}],
+}
+ROLES = ("postgresql", "artifact_store", "sso", "mlflow_server")
 #: So short that a test can see it happen.
 REFRESH = 10
 
@@ -81,7 +90,7 @@ def realm(host: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def keycloak(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
     """Keycloak where pods and this machine reach it by the same address, with a certificate of its own authority."""
     folder = tmp_path_factory.mktemp("keycloak")
     authority = Authority(folder)
@@ -91,7 +100,7 @@ def keycloak(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     paths = (folder / "tls.crt", folder / "tls.key")
     paths[0].write_text(certificate)
     paths[1].write_text(begin + key)
-    with KeycloakServer(folder, Place(GATEWAY, PORT, paths, ca), realm(cluster.host)) as server:
+    with KeycloakServer(folder, Place(GATEWAY, PORT, paths, ca), realm(VARIABLES["mlflow_server_host"])) as server:
         yield server
 
 
@@ -105,9 +114,13 @@ class Behind:
     cluster: Cluster
     keycloak: KeycloakServer
     folder: Path
-    predicted: Run
-    happened: Run
     variables: dict[str, Any]
+    predicted: Run = field(init=False)
+    happened: Run = field(init=False)
+
+    def run(self, words: Sequence[str] = (), **variables: Any) -> Run:
+        """Run the roles of the server with its variables, and others."""
+        return play(roles_playbook(self.folder, ROLES), {**self.variables, **variables}, words=words)
 
     @cached_property
     def context(self) -> ssl.SSLContext:
@@ -154,23 +167,28 @@ class Behind:
 
 @pytest.fixture(scope="module")
 def behind(cluster: Cluster, keycloak: KeycloakServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
-    """Akko with the four lines of a login in its inventory, and what these tests add; as it was afterwards."""
+    """A server with the four lines of a login in its inventory, and what these tests add; it is removed with its namespace."""
+    image = cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]["image"]
     lines: dict[str, Any] = {
         "sso_provider": "oauth2_proxy", "sso_issuer_url": keycloak.issuer, "sso_client_id": "mlflow", "sso_client_secret": SECRET,
         "sso_issuer_ca": keycloak.place.authority, "sso_allowed_groups": [GROUP], "sso_session_refresh": f"{REFRESH}s", "sso_replicas": 2,
-        "mlflow_server_ingress_auth": "none",
+        "mlflow_server_image": image,
     }  # fmt: skip
+    apart = copy.copy(cluster)
+    apart.namespace, apart.variables = NAMESPACE, {**cluster.variables, **VARIABLES}
+    apart.__dict__.pop("ca", None)
+    made = Behind(apart, keycloak, tmp_path_factory.mktemp("sso"), {**VARIABLES, **lines})
     try:
-        predicted = play(variables=lines, words=["--check"])
-        happened = play(variables=lines)
-        assert happened.status == 0, happened.output
-        yield Behind(cluster, keycloak, tmp_path_factory.mktemp("sso"), predicted, happened, lines)
+        made.predicted = made.run(["--check"])
+        made.happened = made.run()
+        assert made.happened.status == 0, made.happened.output
+        yield made
+        # The playbook removes what it owns, and so the namespace; nothing is left for kubectl.
+        removed = play("mlops.mlflow.remove", {**made.variables, "remove_confirmed": "yes"})
+        assert removed.status == 0, removed.output
+        assert cluster.run(f"k3s kubectl get namespace {NAMESPACE} --ignore-not-found").strip() == ""
     finally:
-        restored = play(roles_playbook(tmp_path_factory.mktemp("restored"), ROLES))
-    assert restored.status == 0, restored.output
-    assert cluster.get("deployment", "", "--selector", "app.kubernetes.io/component=login") == []
-    assert cluster.https("GET", API).status == 200
-    assert cluster.https("GET", API, anonymous=True).status == 401
+        cluster.run(f"k3s kubectl delete namespace {NAMESPACE} --ignore-not-found --timeout=120s", timeout=130)
 
 
 # It lets in who may come in
@@ -181,6 +199,7 @@ def test_check_mode_predicts_the_login(behind: Behind) -> None:
     """As many changes as the run then made, and no change of the server's pods."""
     assert behind.predicted.status == 0, behind.predicted.output
     assert behind.predicted.changed == behind.happened.changed > 0
+    assert behind.run(["--check"]).changed == 0
 
 
 @protected
@@ -220,7 +239,7 @@ def test_a_training_outside_sends_a_token(behind: Behind) -> None:
 
 @internal
 def test_internal_calls_need_nothing(behind: Behind) -> None:
-    """The API by http://akko-akko-mlflow:5000 from a pod, while the ingress asks for a login."""
+    """The API by the Service's name from a pod, while the ingress asks for a login."""
     url = f"http://{behind.cluster.name}:5000{API}"
     assert "experiments" in json.loads(behind.cluster.kubectl("exec", f"deploy/{behind.cluster.name}", "--", "curl", "-s", url))
     assert behind.get(API).status == 401
@@ -436,7 +455,7 @@ def test_a_second_run_changes_nothing(behind: Behind) -> None:
     """The key of the sessions, too, stays: who is logged in stays so."""
     browser, _page = behind.log_in("alice")
     kept = behind.cluster.secret("oauth2-proxy")
-    again = play(variables=behind.variables)
+    again = behind.run()
     assert (again.status, again.changed) == (0, 0), again.output
     assert behind.cluster.secret("oauth2-proxy") == kept
     assert browser.open(behind.url + "/").status == 200
@@ -446,13 +465,12 @@ def test_a_second_run_changes_nothing(behind: Behind) -> None:
 def test_if_the_login_fails_the_ingress_is_not_touched(behind: Behind) -> None:
     """An issuer that is not there: the run fails with its name, and whoever is let in now still is."""
     ingress = behind.cluster.get("ingress", behind.cluster.name)
-    wrong = {**behind.variables, "sso_issuer_url": f"{behind.keycloak.address}/realms/nowhere", "kubernetes_timeout": 60,
-             "mlflow_server_ingress_annotations": {"a.example/b": "c"}}
-    roles = roles_playbook(behind.folder, ROLES)
-    failed = play(roles, wrong)
+    wrong = {"sso_issuer_url": f"{behind.keycloak.address}/realms/nowhere", "mlflow_server_ingress_annotations": {"a.example/b": "c"},
+             "kubernetes_timeout": 60}
+    failed = behind.run(**wrong)
     assert failed.status != 0
     assert "realms/nowhere" in " ".join(message for _host, message in failed.failures), failed.output
     assert behind.cluster.get("ingress", behind.cluster.name)["metadata"]["resourceVersion"] == ingress["metadata"]["resourceVersion"]
     assert behind.with_token(behind.keycloak.token("training", SECRET)).status == 200
-    mended = play(roles, behind.variables)
+    mended = behind.run()
     assert mended.status == 0, mended.output

@@ -65,7 +65,9 @@ def _of_requests(given: Sso) -> list[str]:
     """How requests are answered that Traefik asks about: each at the address / of this proxy."""
     return [
         "--upstream=static://202", "--reverse-proxy=true", *(f"--trusted-proxy-ip={network}" for network in given.trusted_proxies),
-        f"--api-route={API}", "--skip-provider-button=true", f"--custom-templates-dir={FOLDER}", "--silence-ping-logging=true",
+        f"--api-route={API}", "--skip-provider-button=true", f"--custom-templates-dir={FOLDER}",
+        # Of requests, the log would have the codes that are exchanged for tokens; who logs in, and who is refused, it has anyway.
+        "--request-logging=false",
     ]  # fmt: skip
 
 
