@@ -22,7 +22,7 @@ VERSION = "26.5.6"
 #: The password of the administrator and of every user.
 PASSWORD = "for-the-tests-alone"
 #: What is fixed when the distribution is built; a server that started with other values would be built anew, for a minute.
-BUILT_WITH = ("--db=dev-file", "--cache=local")
+BUILT_WITH = ("--db=dev-file",)
 #: Seconds until it must answer: about forty of CPU, on a machine that may be busy.
 STARTS_WITHIN = 600
 
@@ -87,7 +87,8 @@ class KeycloakServer:
 
     def __enter__(self) -> KeycloakServer:
         database = f"jdbc:h2:file:{self.folder}/keycloak;NON_KEYWORDS=VALUE"
-        command = [str(distribution() / "bin" / "kc.sh"), "start", "--optimized", f"--db-url={database}", *self.place.options]
+        command = [str(distribution() / "bin" / "kc.sh"), "start", "--optimized", "--cache=local", f"--db-url={database}"]
+        command += self.place.options
         environment = {
             **os.environ,
             "KC_BOOTSTRAP_ADMIN_USERNAME": "admin",
