@@ -465,7 +465,7 @@ def test_a_second_run_changes_nothing(behind: Behind) -> None:
 def test_if_the_login_fails_the_ingress_is_not_touched(behind: Behind) -> None:
     """An issuer that is not there: the run fails with its name, and whoever is let in now still is."""
     ingress = behind.cluster.get("ingress", behind.cluster.name)
-    wrong = {"sso_issuer_url": f"{behind.keycloak.address}/realms/nowhere", "mlflow_server_ingress_annotations": {"a.example/b": "c"},
+    wrong: dict[str, Any] = {"sso_issuer_url": f"{behind.keycloak.address}/realms/nowhere", "mlflow_server_ingress_annotations": {"a.example/b": "c"},
              "kubernetes_timeout": 60}
     failed = behind.run(**wrong)
     assert failed.status != 0
