@@ -473,8 +473,10 @@ def test_a_second_run_changes_nothing(behind: Behind) -> None:
 def test_if_the_login_fails_the_ingress_is_not_touched(behind: Behind) -> None:
     """An issuer that is not there: the run fails with its words, and whoever is let in now still is."""
     ingress = behind.cluster.get("ingress", behind.cluster.name)
-    wrong: dict[str, Any] = {"sso_issuer_url": f"{behind.keycloak.address}/realms/nowhere", "mlflow_server_ingress_annotations": {"a.example/b": "c"},
-             "kubernetes_timeout": 60}
+    wrong: dict[str, Any] = {
+        "sso_issuer_url": f"{behind.keycloak.address}/realms/nowhere", "mlflow_server_ingress_annotations": {"a.example/b": "c"},
+        "kubernetes_timeout": 60,
+    }  # fmt: skip
     failed = behind.run(**wrong)
     assert failed.status != 0
     assert "Realm does not exist" in " ".join(message for _host, message in failed.failures), failed.output
