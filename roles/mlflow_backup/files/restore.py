@@ -46,9 +46,17 @@ def newer(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"newer": ", ".join(f"{count} {what}" for what, count in counts.items())}
 
 
+def read_note(home: Path) -> dict[str, Any]:
+    """Return what is noted of a restore that has not ended; ``lines`` for people are there once its data are."""
+    return dict(json.loads((home / RESTORING).read_text())) if (home / RESTORING).exists() else {}
+
+
 def restore_files(request: Mapping[str, Any]) -> dict[str, Any]:
     """Restore the secrets and the dumps; the id of the set."""
     home = Path(request["home"])
+    noted = read_note(home)
+    if "lines" in noted:
+        return {"set": noted["set"]}
     repository = opened(request)
     wanted = chosen(repository.snapshots(WHOLE), request["set"])
     manifest = repository.manifest(wanted)
@@ -90,10 +98,12 @@ def secrets(references: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 def restore_data(request: Mapping[str, Any]) -> dict[str, Any]:
     """Restore the databases and the artifacts; lines for people."""
     home = Path(request["home"])
-    begun = home / RESTORING
-    if not begun.exists():
+    begun, noted = home / RESTORING, read_note(home)
+    if not noted:
         raise BackupError(f"embedded_home: no restore has begun in '{home}'; run the playbook mlops.mlflow.restore")
-    repository, noted = opened(request), json.loads(begun.read_text())
+    if "lines" in noted:
+        return {"lines": noted["lines"]}
+    repository = opened(request)
     wanted = chosen(repository.snapshots(WHOLE), noted["set"])
     manifest = json.loads((home / STAGING / "manifest.json").read_text())
     environment = {**request["database"]["environment"], **secrets(request["database"]["secret_environment"])}
@@ -109,9 +119,10 @@ def restore_data(request: Mapping[str, Any]) -> dict[str, Any]:
     artifacts = weight(folder)["files"]
     if folder == home / MIRROR:
         send(request["store"], folder)
+    lines = told_lines(manifest, wanted.id, artifacts)
+    begun.write_text(json.dumps({"set": wanted.id, "lines": lines}))
     shutil.rmtree(home / STAGING)
-    begun.unlink()
-    return {"lines": told_lines(manifest, wanted.id, artifacts)}
+    return {"lines": lines}
 
 
 def folder_of(store: Mapping[str, Any], home: Path) -> Path:
