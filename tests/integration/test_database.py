@@ -268,6 +268,11 @@ def test_what_cannot_be_changed(database: Run, failure: Callable[..., str], post
     database(name=name, owner=postgres.stack.pg_user)
     assert "encoding: cannot be changed from 'UTF8' to 'LATIN1'" in failure(name=name, owner=postgres.stack.pg_user, encoding="latin1")
     assert f"owner: '{root}' is a superuser" in failure(name=name, owner=root)
+    new = postgres.names("im_new")[0]
+    message = failure(name=new, owner=new, owner_password="p", encoding="latin1")
+    assert "encoding: 'LATIN1' does not match the locale 'C.UTF-8', which " in message
+    assert "leave it out" in message
+    assert not postgres.value("SELECT 1 FROM pg_roles WHERE rolname = %s", new), "nothing is half done"
     assert "grants: role 'im_nobody' does not exist" in failure(name=name, owner=postgres.stack.pg_user, grants={"im_nobody": ["CONNECT"]})
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import NotPermitted, ServerError
+from ansible_collections.mlops.mlflow.plugins.module_utils._postgresql.database.rules import check_encoding
 from ansible_collections.mlops.mlflow.plugins.module_utils._postgresql.session import APPLICATION, Server, literal, sql, words
 from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import ABSENT, Change, Plan, State
 
@@ -41,6 +42,12 @@ SELECT pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datconnlimi
        (SELECT count(*) FROM pg_stat_activity a
         WHERE a.datid = d.oid AND a.usesysid IS NOT NULL AND a.application_name <> %s)
 FROM pg_database d WHERE d.datname = %s
+"""
+# What has its columns since some version alone is read by its name.
+_READ_TEMPLATE = """
+SELECT pg_encoding_to_char(d.encoding), d.datctype, to_jsonb(d) ->> 'datlocprovider',
+       coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')
+FROM pg_database d WHERE d.datname = 'template0'
 """
 _READ_GRANTS = """
 SELECT CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END, a.privilege_type
@@ -183,7 +190,10 @@ class Database:
         return None if outside is None else outside[0]
 
     def check(self, plan: Plan) -> None:
-        """Raise NotPermitted if the login user may not create a database as planned, ServerError for a grant to a role that does not exist."""
+        """Raise NotPermitted if the login user may not create a database as planned, ServerError for a grant to a role that does not exist.
+
+        InvalidOption is raised for an encoding that the server's locale does not have.
+        """
         server = self._server
         if plan.action == "create" and not server.rights.create_database:
             raise NotPermitted(
@@ -196,6 +206,9 @@ class Database:
                 f"everyone from creating tables in its schema public, and login_user {server.login.user!r} is none; log in as a superuser, or "
                 f"upgrade the server to {_SCHEMA_IS_OWNERS} or later"
             )
+        if plan.action == "create":
+            (template,) = server.rows(_READ_TEMPLATE)
+            check_encoding((plan.after or {})["encoding"], template, str(server.login))
         roles = [change.path[1] for change in plan.changes_under("grants") if change.after is not ABSENT]
         known = {row[0] for row in server.rows("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (roles,))} if roles else set()
         for role in roles:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._options import GONE, InvalidOption, Refused
@@ -145,6 +145,33 @@ def _encoding(given: str) -> str:
             return name
     remedy = "give UTF8, which MLflow needs for names in any script"
     raise InvalidOption("encoding", given, "is not an encoding that a PostgreSQL database can have", remedy)
+
+
+def check_encoding(encoding: str, template: Sequence[str | None], server: str) -> None:
+    """Raise InvalidOption for an encoding that a new database of the server cannot have. ``template`` is as in ``other_locale``."""
+    locale = other_locale(encoding, template)
+    if locale:
+        what = f"does not match the locale {locale!r}, which {server} gives to new databases"
+        raise InvalidOption("encoding", encoding, what, "leave it out, which gives UTF8" if template[0] == "UTF8" else f"give {template[0]}")
+
+
+def other_locale(encoding: str, template: Sequence[str | None]) -> str:
+    """Return the locale that a new database would get and that the encoding does not match; empty where it does.
+
+    ``template`` is the encoding, the locale of characters, the provider of locales and its locale that the server's template has, which are what a
+    database gets (https://www.postgresql.org/docs/current/locale.html, src/backend/commands/dbcommands.c).
+
+    >>> other_locale("LATIN1", ("UTF8", "C", "b", "C.UTF-8")), other_locale("LATIN1", ("UTF8", "en_US.UTF-8", "c", None))
+    ('C.UTF-8', 'en_US.UTF-8')
+    >>> other_locale("LATIN1", ("UTF8", "C", "c", None)), other_locale("UTF8", ("UTF8", "C", "b", "C.UTF-8"))
+    ('', '')
+    """
+    of_template, characters, provider, locale = template
+    if encoding == of_template:
+        return ""
+    if provider == "b" and locale != "C" and encoding != "UTF8":
+        return str(locale)
+    return "" if characters in ("C", "POSIX") else str(characters)
 
 
 def _grants(params: Mapping[str, Any]) -> State:
