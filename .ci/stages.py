@@ -64,9 +64,9 @@ STAGES = {stage.name: stage for stage in (
     # What keeps both cores busy stands back behind what mostly waits.
     Stage("integration", 14, 22, ("sanity",), nice=10, clean=(*_CLEAN, "integration", "site", "safety")),
     Stage("utils", 12, 18, ("integration",), nice=10, clean=(*_CLEAN, "utils")),
-    Stage("akko", 45, 45, ("parts", "sanity"), clean=_HOSTS),
+    Stage("akko", 26, 26, ("parts", "sanity"), clean=_HOSTS),
     # From here on: make test-all alone. The test hosts are there once, and a sweep keeps a core busy, so these go one after the other.
-    Stage("outages", 34, 34, ("parts", "akko"), clean=_HOSTS),
+    Stage("outages", 60, 60, ("parts", "akko"), clean=_HOSTS),
     Stage("airgap", 25, 25, ("parts", "outages"), clean=_HOSTS),
     Stage("upgrade", 30, 30, ("parts", "airgap"), clean=_HOSTS),
     Stage("ha", 30, 45, ("parts", "upgrade"), clean=_HOSTS),

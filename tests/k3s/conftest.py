@@ -17,6 +17,7 @@ MARKS = {
     "akko": "needs the deployment of inventories/akko (make akko)",
     "alters": "spoils what others stand on, and heals it: comes after those that only look",
     "outage": "needs akko too, and takes pods and hosts down (make outages)",
+    "long": "takes ten minutes with others of its file, too long for every run of CI (make outages)",
     "bare": "needs hosts on which nothing is deployed (make outages)",
     "slow": "takes minutes; no scenario runs it, name it by -m slow",
 }

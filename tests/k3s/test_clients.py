@@ -15,7 +15,9 @@ import yaml
 from cluster import Cluster
 from playbook import Run, play
 
-pytestmark = [pytest.mark.akko, pytest.mark.alters, pytest.mark.line("JupyterHub and Airflow find MLflow by themselves")]
+pytestmark = [
+    pytest.mark.akko, pytest.mark.alters, pytest.mark.long, pytest.mark.line("JupyterHub and Airflow find MLflow by themselves"),
+]  # fmt: skip
 HUB, ETL, PODS, THEIRS = "clients-hub", "clients-etl", "clients-pods", "clients-theirs"
 DENY = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 CLIENTS: list[dict[str, Any]] = [

@@ -27,7 +27,7 @@ from loopback import Authority
 from network import GATEWAY
 from playbook import Run, play, roles_playbook
 
-pytestmark = [pytest.mark.akko, pytest.mark.alters]
+pytestmark = [pytest.mark.akko, pytest.mark.alters, pytest.mark.long]
 protected = pytest.mark.line("MLflow is protected by OAuth2-Proxy (ForwardAuth), users authenticate via Keycloak")
 internal = pytest.mark.line("Internal calls need no authentication")
 HERE = Path(__file__).parent
