@@ -89,7 +89,7 @@ class KeycloakServer:
 
     def __enter__(self) -> KeycloakServer:
         try:
-            for _ in range(STARTS):
+            for _attempt in range(STARTS):
                 self._process = self._started()
                 if self._answers(self._process):
                     self.admin("POST", "", self._realm)
