@@ -72,14 +72,19 @@ def _decide_credentials(given: Given) -> dict[str, str]:
     store = _store(given)
     if not store.existing_secret:
         return {"access_key": store.access_key, "secret_key": store.secret_key}
-    data = _first(given["found"].get("resources") or []).get("data") or {}
+    data = _existing(given)
     return {name: b64decode(data.get(store.secret[f"{name}_key"]) or "").decode() for name in ("access_key", "secret_key")}
+
+
+def _existing(given: Given) -> Mapping[str, str]:
+    """What the existing Secret with the credentials of an external server has, encoded."""
+    return _first(given["found"].get("resources") or []).get("data") or {}
 
 
 def _decide_missing_key(given: Given) -> Object:
     """The first key that the existing Secret lacks, and the option that names it; {} where there is none."""
     secret = _store(given).secret
-    data = _first(given["found"].get("resources") or []).get("data") or {}
+    data = _existing(given)
     found: Object = _first({"option": option, "key": secret[option]} for option in ("access_key_key", "secret_key_key") if secret[option] not in data)
     return found
 
@@ -148,7 +153,6 @@ DECISIONS: Mapping[str, Callable[[Given], Any]] = {
     "credentials": _decide_credentials,
     "endpoint": lambda given: artifact_store.endpoint(_store(given).endpoint_url),
     "folder_problem": lambda given: problem_of_folder(given["inspected"], given["path"], given["runtime"]),
-    "files": lambda given: _server(given).files,
     "growth": lambda _given: seaweedfs.GROWTH,
     "identities": _decide_identities,
     "is_frozen": lambda given: minio.is_frozen(_store(given).image),

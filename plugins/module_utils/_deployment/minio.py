@@ -38,14 +38,9 @@ def is_frozen(image: str) -> bool:
     return bool(re.search("(^|/)minio/minio([:@]|$)|:RELEASE[.]20(1[0-9]|2[0-5])-", image))
 
 
-def files(given: ArtifactStore, script: str) -> dict[str, str]:
-    """Return the files of its ConfigMap. ``script`` makes MLflow's user (files/minio/user.sh)."""
-    return {"policy.json": policy_text(given), "user.sh": script}
-
-
 def server(given: ArtifactStore, cluster: Cluster, secrets: Mapping[str, Mapping[str, str]], script: str) -> Server:
-    """Return the server. ``secrets`` are the values of its Secrets, by name and key."""
-    names, made = secrets_of(given.name), files(given, script)
+    """Return the server. ``secrets`` are the values of its Secrets, by name and key; ``script`` makes MLflow's user (files/minio/user.sh)."""
+    names, files = secrets_of(given.name), {"policy.json": policy_text(given), "user.sh": script}
     admin, user = secrets[names["admin"]], secrets[names["user"]]
     held = {"MINIO_ROOT": names["admin"], "CLIENT": names["user"]}
     words = {"MINIO_ROOT": ("USER", "PASSWORD"), "CLIENT": ("ACCESS_KEY", "SECRET_KEY")}
@@ -60,8 +55,8 @@ def server(given: ArtifactStore, cluster: Cluster, secrets: Mapping[str, Mapping
         "MINIO_SITE_REGION": given.region,
     }
     return Server(
-        given, cluster, [program(given.image), "server", "--address", f":{PORT}", "/data/minio"], "/minio/health/live", "/minio/health/ready", made,
-        "/etc/artifact-store", checksum(as_json(made, sort_keys=True) + admin["secret-key"] + user["secret-key"] + user["access-key"]),
+        given, cluster, [program(given.image), "server", "--address", f":{PORT}", "/data/minio"], "/minio/health/live", "/minio/health/ready", files,
+        "/etc/artifact-store", checksum(as_json(files, sort_keys=True) + admin["secret-key"] + user["secret-key"] + user["access-key"]),
         [
             *(workload.secret_value(f"{start}_{word}", secret, key)
               for start, secret in held.items() for word, key in zip(words[start], ("access-key", "secret-key"))),

@@ -88,7 +88,7 @@ def test_seaweedfs_writes_to_its_volume_and_to_tmp_alone() -> None:
 @pytest.mark.parametrize(("prefix", "reach"), [("mlflow/a", "arn:aws:s3:::warehouse/mlflow/a/*"), ("", "arn:aws:s3:::warehouse/*")])
 def test_both_servers_are_told_the_same_of_what_the_user_may_do(prefix: str, reach: str) -> None:
     given: dict[str, Any] = {"artifact_store_bucket": "warehouse", "artifact_store_prefix": prefix}
-    minio = json.loads(store(artifact_store_provider="minio", **given).decided("files")["policy.json"])
+    minio = json.loads(made("ConfigMap", "minio", **given)["data"]["policy.json"])
     known = json.loads(store(artifact_store_provider="seaweedfs", **given).decided("identities"))
     assert json.loads(known["policies"][0]["content"]) == minio
     admin, user = known["identities"]
