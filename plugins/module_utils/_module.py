@@ -98,7 +98,7 @@ def manage(module: AnsibleModule, kind: Kind, client: Any) -> NoReturn:
 def inform(module: AnsibleModule, kind: Kind, client: Any) -> NoReturn:
     """Exit the module with the resources that its options select. An empty string is a name that matches nothing, not a missing option."""
     _options.refuse_empty(module.params, [name for name, option in kind.selectors.items() if name != "filter" and "choices" not in option])
-    module.exit_json(changed=False, **{kind.section: list(kind.adapter.find(client, module.params))})
+    module.exit_json(changed=False, **{kind.section: kind.selected(client, module.params)})
 
 
 def reconcile(module: AnsibleModule, steps: Sequence[Step], warnings: Sequence[str] = ()) -> tuple[dict[str, Any], list[State]]:

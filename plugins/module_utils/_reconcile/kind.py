@@ -127,8 +127,9 @@ class Kind:
     adapter: type[Adapter]
     #: Options of its module that an entry of a declaration does not have.
     module_options: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    #: Options of its info module, which ``find`` takes, and the pairs of them that exclude each other.
+    #: Options of its info module, which ``find`` takes, the one that names a resource to be read by itself, and pairs that exclude each other.
     selectors: Mapping[str, dict[str, Any]] = field(default_factory=lambda: {"name": {"type": "str"}})
+    read_by: str = ""
     exclusive: Sequence[tuple[str, str]] = ()
     #: Takes the adapter and the state of a resource that exists after its module ran, and returns further results.
     finish: Callable[[Any, State], dict[str, Any]] | None = None
@@ -171,6 +172,13 @@ class Kind:
         """Return the resource of an entry of a declaration."""
         make: Callable[..., Adapter] = self.adapter
         return make(client, entry, surroundings) if self.repeats else make(client, entry)
+
+    def selected(self, client: Any, where: Entry) -> list[State]:
+        """Return the resources that the options of the info module select."""
+        if self.read_by and where.get(self.read_by) is not None:
+            state = self.resource(client, where).read()
+            return [state] if state else []
+        return list(self.adapter.find(client, where))
 
     def listed(self, client: Any, listings: Listings) -> list[State]:
         """Return all resources of a server."""

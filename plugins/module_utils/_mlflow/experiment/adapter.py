@@ -36,11 +36,7 @@ class Experiment:
 
     @classmethod
     def find(cls, client: RestClient, where: Mapping[str, Any]) -> Iterator[State]:
-        """The experiment named ``name``, or those that match ``filter`` and ``view``; deleted ones too unless ``view`` says otherwise."""
-        if where.get("name") is not None:
-            found = cls(client, where).read()
-            yield from [found] if found else []
-            return
+        """The experiments that match ``filter`` and ``view``; deleted ones too unless ``view`` says otherwise."""
         query: dict[str, Any] = {"max_results": _PAGE, "view_type": (where.get("view") or "all").upper()}
         if where.get("filter"):
             query["filter"] = where["filter"]
@@ -129,6 +125,7 @@ EXPERIMENT = Kind(
         "filter": {"type": "str"},
         "view": {"type": "str", "choices": ["active_only", "deleted_only", "all"], "default": "active_only"},
     },
+    read_by="name",
     exclusive=[("name", "filter")],
     kept=rules.kept,
     undeclared="deleted, or created by MLflow for a gateway endpoint; restore those to be declared",

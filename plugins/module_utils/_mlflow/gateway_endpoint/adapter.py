@@ -34,11 +34,7 @@ class GatewayEndpoint:
 
     @classmethod
     def find(cls, client: RestClient, where: Mapping[str, Any]) -> Iterator[State]:
-        """The endpoint named ``name``, or all that have a model, since MLflow lists no others."""
-        if where.get("name") is not None:
-            found = cls(client, where).read()
-            yield from [found] if found else []
-            return
+        """All endpoints that have a model, since MLflow lists no others."""
         entries = Gateway(client).endpoints()
         experiments: dict[str, str] = {}
         if any(entry.get("experiment_id") for entry in entries):
@@ -192,4 +188,4 @@ def _order(mapping: Mapping[str, Any]) -> tuple[bool, float, str]:
     return fallback, mapping.get("fallback_order", math.inf) if fallback else 0, _model(mapping)["model_definition"]
 
 
-GATEWAY_ENDPOINT = Kind("gateway_endpoints", rules, GatewayEndpoint)
+GATEWAY_ENDPOINT = Kind("gateway_endpoints", rules, GatewayEndpoint, read_by="name")

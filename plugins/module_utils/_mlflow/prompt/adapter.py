@@ -44,11 +44,7 @@ class Prompt:
 
     @classmethod
     def find(cls, client: RestClient, where: Mapping[str, Any]) -> Iterator[State]:
-        """The prompt named ``name``, those that match ``filter``, or all, with all their versions."""
-        if where.get("name") is not None:
-            found = cls(client, where).read()
-            yield from [found] if found else []
-            return
+        """The prompts that match ``filter``, or all, with all their versions."""
         clauses = [model_registry.PROMPTS_ALONE] + ([where["filter"]] if where.get("filter") else [])
         query = " AND ".join(clauses)
         models = list(model_registry.models(client, {"filter": query}))
@@ -184,5 +180,5 @@ def _open_tags(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 PROMPT = Kind(
-    "prompts", rules, Prompt, selectors={"name": {"type": "str"}, "filter": {"type": "str"}}, exclusive=[("name", "filter")]
+    "prompts", rules, Prompt, selectors={"name": {"type": "str"}, "filter": {"type": "str"}}, read_by="name", exclusive=[("name", "filter")]
 )

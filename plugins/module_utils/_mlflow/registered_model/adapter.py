@@ -30,11 +30,7 @@ class RegisteredModel:
 
     @classmethod
     def find(cls, client: RestClient, where: Mapping[str, Any]) -> Iterator[State]:
-        """The model named ``name``, those that match ``filter``, or all; prompts, which share their table, are none."""
-        if where.get("name") is not None:
-            found = cls(client, where).read()
-            yield from [found] if found else []
-            return
+        """The models that match ``filter``, or all; prompts, which share their table, are none."""
         for entry in model_registry.models(client, where):
             yield _state(entry)
 
@@ -133,6 +129,7 @@ REGISTERED_MODEL = Kind(
     RegisteredModel,
     module_options={"new_name": {"type": "str"}},
     selectors={"name": {"type": "str"}, "filter": {"type": "str"}},
+    read_by="name",
     exclusive=[("name", "filter")],
     listing=RegisteredModel.listed,
     late=frozenset({"aliases"}),  # an alias refers to a version, which another entry may have to create first

@@ -30,11 +30,7 @@ class User:
 
     @classmethod
     def find(cls, client: RestClient, where: Mapping[str, Any]) -> Iterator[State]:
-        """The user named ``username``, or all. Raises Unsupported for all on a server that is too old to list them."""
-        if where.get("username") is not None:
-            found = cls(client, where).read()
-            yield from [found] if found else []
-            return
+        """All users. Raises Unsupported on a server that is too old to list them."""
         me = accounts.own_name(client)
         for entry in accounts.users(client):
             yield _state(entry, me)
@@ -107,6 +103,7 @@ USER = Kind(
     rules,
     User,
     selectors={"username": {"type": "str"}},
+    read_by="username",
     unlisted=frozenset({"password"}),  # only a login tells whether a password is the declared one
     comes_last=rules.is_me,  # once its password changes, the other connections would be rejected
     kept=rules.is_me,  # it cannot delete itself
