@@ -90,9 +90,12 @@ lint: setup ## Lint everything: Python, types, roles, documentation, shell
 # Doctests of the CI stages, of files that run on hosts and in images, and of the test hosts.
 DOCTESTS := .ci/stages.py roles/embedded/files/stack.py roles/artifact_store/files/move.py roles/mlflow_backup/files $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in
 
+# CI tries the same inputs each time, so that a commit is red for what it changed; `make hostile` looks for new ones.
+SAME_INPUTS := --hypothesis-seed=0
+
 # The modules come first: tests load Ansible's importer, which then finds no others of them.
 unit: setup ## Run the unit tests and doctests
-	@pytest $(COLLECTION)/plugins/module_utils docs/generate.py tests/unit tests/ci $(DOCTESTS) --doctest-modules
+	@pytest $(SAME_INPUTS) $(COLLECTION)/plugins/module_utils docs/generate.py tests/unit tests/ci $(DOCTESTS) --doctest-modules
 
 contract: build ## Test the structure of the collection and its artifact
 	@pytest tests/contract
@@ -101,7 +104,7 @@ sanity: build ## Run ansible-test sanity on the artifact
 	@python tests/run_sanity.py
 
 integration: build ## Deploy with the artifact, and test the modules against real servers
-	@MLFLOW_TEST_COLLECTIONS=build/artifact pytest -n 2 --dist loadfile --durations=40 --durations-min=5 -m 'not slow' tests/integration
+	@MLFLOW_TEST_COLLECTIONS=build/artifact pytest $(SAME_INPUTS) -n 2 --dist loadfile --durations=40 --durations-min=5 -m 'not slow' tests/integration
 
 healing: build ## Interrupt, upgrade, break and fill up an embedded stack, and test that another run heals it
 	@MLFLOW_TEST_COLLECTIONS=build/artifact pytest -m slow tests/integration
@@ -146,8 +149,8 @@ utils-extras: setup ## Test each extra of mlflow-utils with the newest versions 
 clients: setup ## Have a real JupyterHub and a real Airflow load what the role mlflow_clients writes
 	@.ci/clients
 
-hostile: setup ## Test ten thousand hostile declaration entries on a real server
-	@MLFLOW_TEST_HOSTILE=10000 pytest tests/integration/test_hostile.py
+hostile: setup ## Test ten thousand hostile declaration entries and hundreds of declarations, new ones each time, on a real server
+	@MLFLOW_TEST_HOSTILE=10000 pytest tests/integration/test_hostile.py tests/integration/test_declarations.py
 
 # .ci/stages.py defines each stage's time budget, and which stages run in parallel.
 STAGES := $(PYTHON) .ci/stages.py

@@ -11,6 +11,19 @@ class NotFound(LookupError):
     """No such experiment, run, model, version, alias or metric. The message is one sentence that names it, and the remedy."""
 
 
+def name_is(name: str) -> str:
+    r"""A filter that leaves what has this name, and where that holds a quote or ends with a backslash perhaps more.
+
+    MLflow's search has no way to write a quote, and a backslash before the closing one hides it, so a wildcard stands in their place.
+
+    >>> name_is("iris"), name_is("Ann's"), name_is("C:\\")
+    ("name = 'iris'", "name LIKE 'Ann_s'", "name LIKE 'C:_'")
+    """
+    if "'" not in name and not name.endswith("\\"):
+        return f"name = '{name}'"
+    return "name LIKE '" + name.replace("'", "_").replace("\\", "_") + "'"
+
+
 def paged(page: Callable[[str | None], Any]) -> Iterator[Any]:
     """All entries of a search; ``page`` takes the token of a page, None for the first, and gives MLflow's ``PagedList``."""
     token: str | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._alias_or_stage import STAGES, stage_of
-from ._reading import NotFound, found, or_none, paged
+from ._reading import NotFound, found, name_is, or_none, paged
 from ._selection import present
 
 if TYPE_CHECKING:
@@ -44,11 +44,9 @@ class Versions:
     def versions(self, name: str) -> list[ModelVersion]:
         """The versions of a model, newest first; raises NotFound where there is no such model."""
         self.model(name)
-        # MLflow's search has no way to write a quote, so a name that has one is searched with a wildcard in its place.
-        condition = f"name = '{name}'" if "'" not in name else "name LIKE '" + re.sub(r"['\\]", "_", name) + "'"
 
         def page(token: str | None) -> Any:
-            return self._mlflow.search_model_versions(condition, max_results=PAGE, order_by=["version_number DESC"], page_token=token)
+            return self._mlflow.search_model_versions(name_is(name), max_results=PAGE, order_by=["version_number DESC"], page_token=token)
 
         return [version for version in paged(page) if version.name == name]
 

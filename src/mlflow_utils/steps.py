@@ -24,7 +24,7 @@ import yaml
 
 from ._halves import send_all
 from ._origin_tags import context_tags
-from ._reading import NotFound
+from ._reading import NotFound, name_is
 from ._selection import checked_direction
 from ._step_options import STATUSES, STEPS
 from .client import SettingsError, connect
@@ -206,8 +206,8 @@ def register_model(model_uri: str, registered_model: str, tags: Mapping[str, Any
     if not re.fullmatch(r"models:/m-[0-9a-f]+", model_uri):
         raise StepError(f"model_uri is {model_uri!r}; give the URI of a logged model, models:/m-…, which log_model returns")
     client = connect()
-    name = registered_model.replace("'", "''")
-    there = client.mlflow.search_model_versions(f"name = '{name}' AND source_path = '{model_uri}'")
+    found = client.mlflow.search_model_versions(f"{name_is(registered_model)} AND source_path = '{model_uri}'")
+    there = [version for version in found if version.name == registered_model]
     given = {str(key): str(value) for key, value in (tags or {}).items()}
     if not there:
         return str(ModelRegistry(client).register(model_uri, registered_model, tags=given).version)

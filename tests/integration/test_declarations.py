@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from typing import Any
 
 import engine
@@ -21,6 +22,8 @@ TEMPLATES = TEXT.filter(lambda text: text.strip() != "")
 TAGS = st.dictionaries(st.text("abyz имя.-_", min_size=1, max_size=20).filter(lambda key: key.strip(". ") == key), TEXT, max_size=3)
 EVENTS = ["registered_model.created", "model_version.created", "model_version_tag.set", "model_version_alias.created"]
 NUMBERS = itertools.count()
+#: As in test_hostile.py: ten by default, hundreds with ``make hostile``.
+EXAMPLES = int(os.environ.get("MLFLOW_TEST_HOSTILE", "300")) // 30
 
 
 def entries(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -62,7 +65,7 @@ def declarations(draw: st.DrawFn) -> Declaration:
 def resources(server: Server, check_mode: bool = False, **options: Any) -> dict[str, Any]:
     """The result of mlflow_resources, in this process, of the kinds that this is about."""
     result = engine.resources(server.stack, check_mode, **{"kinds": list(SECTIONS), **options})
-    assert not result.get("failed"), result
+    assert not result.get("failed"), result["msg"]
     return result
 
 
@@ -98,15 +101,16 @@ def server(servers: Servers) -> Server:
 NOTHING: Declaration = {section: [] for section in SECTIONS}
 
 
-def version(source: str) -> dict[str, Any]:
-    return {"name": "iris", "source": f"s3://bench/{source}"}
+def version(source: str, name: str = "iris") -> dict[str, Any]:
+    return {"name": name, "source": f"s3://bench/{source}"}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(declarations())
 @example(NOTHING)
 @example({**NOTHING, "registered_models": [{"name": "iris"}], "model_versions": [version("b"), version("a")]})
 @example({**NOTHING, "registered_models": [{"name": "iris"}], "model_versions": [version("a"), version("b"), version("a")]})
+@example({**NOTHING, "registered_models": [{"name": "iris\\"}], "model_versions": [version("a", "iris\\"), version("b\\", "iris\\")]})
 def test_what_is_applied_is_what_is_exported(server: Server, declaration: Declaration) -> None:
     options: dict[str, Any] = {**exactly(declaration), "prune": list(SECTIONS)}
     predicted = resources(server, check_mode=True, **options)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import inspect
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,16 @@ def test_what_is_refused_is_named_and_the_rest_is_logged(client: Client, monkeyp
         steps.log_parameters(run_id, {"layers[0]": 1, "rate": 0.1, "depth": 4})
     data = client.mlflow.get_run(run_id).data
     assert (data.metrics, data.params) == ({"loss": 0.3, "auc": 1.0}, {"depth": "3", "rate": "0.1"})
+
+
+@pytest.mark.parametrize("ending", ["", "'s", "\\"])
+def test_a_model_is_registered_once(ending: str, client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable, value in client.environment().items():
+        monkeypatch.setenv(variable, value)
+    name = f"steps {uuid.uuid4().hex}{ending}"
+    (tmp_path / "MLmodel").write_text("flavors: {}\n")
+    logged = steps.log_model(steps.create_run("registered once"), str(tmp_path))
+    assert [steps.register_model(logged, name), steps.register_model(logged, name)] == ["1", "1"]
 
 
 @pytest.mark.parametrize(

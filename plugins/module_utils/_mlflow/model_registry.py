@@ -39,14 +39,15 @@ def check_new_name(client: RestClient, name: str) -> None:
 
 
 def equals(attribute: str, value: str) -> str:
-    """A clause of a filter that leaves what has ``value``, and where that holds a quote perhaps more.
+    r"""A clause of a filter that leaves what has ``value``, and where that holds a quote or ends with a backslash perhaps more.
 
-    MLflow takes a quote within quotes neither doubled nor behind a backslash: it finds nothing then, and says nothing.
+    MLflow takes a quote within quotes neither doubled nor behind a backslash: it finds nothing then, and says nothing. A backslash before the
+    closing quote hides that quote, so that the next clause becomes part of the text (sqlparse/keywords.py, SQL_REGEX).
 
-    >>> equals("name", "iris"), equals("name", "Ann's")
-    ("name = 'iris'", "name LIKE 'Ann_s'")
+    >>> equals("name", "iris"), equals("name", "Ann's"), equals("name", "C:\\")
+    ("name = 'iris'", "name LIKE 'Ann_s'", "name LIKE 'C:_'")
     """
-    if "'" not in value:
+    if "'" not in value and not value.endswith("\\"):
         return f"{attribute} = '{value}'"
     pattern = value.replace("'", "_").replace("\\", "_")
     return f"{attribute} LIKE '{pattern}'"
