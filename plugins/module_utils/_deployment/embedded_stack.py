@@ -29,6 +29,8 @@ class Wanted:
     pins: str
     service: str = "none"
     fresh_start: bool = False
+    #: Whether the run restores a backup.
+    restores: bool = False
 
     @property
     def mlflow_version(self) -> str:
@@ -125,6 +127,11 @@ def numbers(version: str) -> tuple[tuple[int, str], ...]:
 def _problem_of_data(wanted: Wanted, found: Mapping[str, Any]) -> str:
     if found["entries"] and MARK not in found["entries"]:
         return f"embedded_home: '{wanted.home}' contains other files, which a removal of the stack would delete; choose an empty or new folder"
+    if found["is_being_restored"] and not wanted.restores:
+        return (
+            f"embedded_home: a restore to '{wanted.home}' was interrupted, and an empty MLflow would take the place of what it restores; run the "
+            f"playbook mlops.mlflow.restore again, or give up what it restores by removing {wanted.home}/backup/restoring.json"
+        )
     if found["problems"]:
         return str(found["problems"][0])
     losses = [] if wanted.fresh_start else found["losses"]

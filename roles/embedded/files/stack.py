@@ -20,7 +20,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-DATABASES, ARTIFACTS, RUN = "postgresql/data", "artifact-store/data", "mlflow/server.env"
+DATABASES, ARTIFACTS, RUN, RESTORING = "postgresql/data", "artifact-store/data", "mlflow/server.env", "backup/restoring.json"
 #: What was made with a secret, and is of no use, or not safe, with another one: where it lies, what it is, the secrets.
 #: A secret that a later version adds needs a row of its own, with what that version writes: under what is older, it is still to be made.
 DEPENDENTS = (
@@ -81,6 +81,8 @@ class Found:
     #: The SHA-256 of the supervisor's configuration, empty where there is none, and what ``environment.sh check`` said of the packages.
     supervisor_configuration: str = ""
     environment: int = 1
+    #: Whether a restore was interrupted before its data were there.
+    is_being_restored: bool = False
 
 
 @dataclass(frozen=True)
@@ -298,6 +300,12 @@ def look_at_disk(home: Path) -> tuple[str, int, str]:
     return str(mount), told.f_bavail * told.f_frsize >> 20, "" if place.is_dir() and os.access(place, os.W_OK) else str(place)
 
 
+def is_being_restored(home: Path) -> bool:
+    """Whether a restore has begun, and its data are not there yet; roles/mlflow_backup/files/restore.py notes what it says once they are."""
+    note = home / RESTORING
+    return note.is_file() and "lines" not in json.loads(note.read_text())
+
+
 def checksum(file: Path) -> str:
     """The SHA-256 of a file; empty where there is none."""
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
@@ -337,6 +345,7 @@ def look(home: Path) -> Found:
         unit=str(unit),
         has_unit=unit.exists(),
         verified=first_match(r"(\w+)$", home / "verified"),
+        is_being_restored=is_being_restored(home),
         supervisor_configuration=checksum(home / "supervisord.conf"),
     )
 

@@ -66,10 +66,17 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(("noted", "is_being_restored"), [('{"set": "a1"}', True), ('{"set": "a1", "lines": ["restored"]}', False)])
+def test_a_restore_is_under_way_until_its_data_are_there(home: Path, noted: str, is_being_restored: bool) -> None:
+    put(home / "backup/restoring.json", noted)
+    assert stack.look(home).is_being_restored == is_being_restored
+
+
 def test_a_whole_stack_has_nothing_wrong_with_it(home: Path) -> None:
     found = stack.look(home)
     assert (found.problems, found.losses) == ([], [])
     assert found.has_run
+    assert not found.is_being_restored
     there = stack.look(home / "not there yet")
     assert there == stack.Found(disk=there.disk, free=there.free, unit=there.unit)
 

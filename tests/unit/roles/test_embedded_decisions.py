@@ -25,6 +25,7 @@ WANTED = Wanted("/s", PINS)
 FOUND: dict[str, Any] = {
     "entries": [*FOLDERS, "venv"], "has_systemd": False, "unwritable": "", "free": 5000, "disk": "/", "postgresql_version": "18",
     "mlflow_version": "3.17.2", "problems": [], "losses": [], "supervisors": [7], "answers": True, "left": [], "has_unit": False,
+    "is_being_restored": False,
 }  # fmt: skip
 
 
@@ -65,6 +66,7 @@ def test_variables_that_cannot_work_are_refused(home: str, user: str, says: str)
         ({}, {"mlflow_version": "3.18.0"}, "3.17.2 is older than 3.18.0"),
         ({}, {"entries": ["thesis.tex"], "free": 5000}, "contains other files"),
         ({}, {"problems": ["a is empty"], "losses": ["b"]}, "a is empty"),
+        ({}, {"is_being_restored": True}, "embedded_home: a restore to '/s' was interrupted, and an empty MLflow would take the place of what it"),
         ({}, {"losses": ["b is missing"]}, "b is missing; if you do not need what is lost, -e embedded_fresh_start=true"),
         ({}, {"losses": ["b", "c", "d"]}, "b (2 more like this); if"),
         ({"fresh_start": True}, {"problems": ["a is empty"]}, "a is empty"),
@@ -72,6 +74,10 @@ def test_variables_that_cannot_work_are_refused(home: str, user: str, says: str)
 )
 def test_what_cannot_work_is_refused(wanted: dict[str, Any], found: dict[str, Any], says: str) -> None:
     assert says in embedded_stack.problem(replace(WANTED, **wanted), {**FOUND, **found})
+
+
+def test_a_restore_goes_on_where_it_was_interrupted() -> None:
+    assert embedded_stack.problem(replace(WANTED, restores=True), {**FOUND, "is_being_restored": True}) == ""
 
 
 def test_losses_are_accepted_on_request() -> None:
