@@ -50,6 +50,10 @@ class ArtifactStore:
     endpoint_url: str = ""
     ca: str = ""
     existing_secret: Mapping[str, Any] = field(default_factory=dict)
+    nfs_server: str = ""
+    nfs_path: str = ""
+    nfs_mount_options: Sequence[str] = ()
+    existing_claim: str = ""
 
     @property
     def identity(self) -> Identity:

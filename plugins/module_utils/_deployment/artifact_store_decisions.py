@@ -9,7 +9,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import artifact_store, minio, seaweedfs
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import artifact_store, minio, nfs, nfs_check, seaweedfs
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.artifact_store import PROVIDER, ArtifactStore, Server, secrets_of
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.artifact_store_problems import problem_of_folder, problems
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
@@ -51,6 +51,8 @@ def _decide_claims(given: Given) -> list[Object]:
             {"kind": "Secret", "name": f"{name}-ca", "wanted": bool(given["ca"])},
         ],
     }
+    if provider == "nfs":
+        return nfs.claims(name, read(ArtifactStore, given, ""))
     return [{**claim, "option": "artifact_store_name"} for claim in claims.get(provider, [])]
 
 
@@ -140,6 +142,40 @@ def _decide_move_lines(given: Given) -> list[str]:
     ]
 
 
+# A volume that many pods write to
+
+
+def _decide_volume(given: Given) -> Object:
+    """The claim that MLflow mounts, its objects, what is wrong with the one that is there, and whether this one was checked before."""
+    store, claim = _store(given), _first(given["found"].get("resources") or [])
+    uid = str((claim.get("metadata") or {}).get("uid") or given["applied_uid"])
+    checked = nfs.digest(store, uid, given["probe"]) if uid else ""
+    recorded = _first(given["recorded"].get("resources") or []).get("metadata") or {}
+    return {
+        "claim": nfs.claim_name(store),
+        "problem": nfs_check.claim_problem(store, claim),
+        "objects": nfs.volume(store, given["kubernetes"]["namespace"]),
+        "is_checked": bool(checked) and (recorded.get("annotations") or {}).get(nfs.CHECKED) == checked,
+        "record": nfs.record(store, given["probe"], checked),
+    }
+
+
+def _decide_volume_check(given: Given) -> list[Object]:
+    """The Job that uses the volume as the server does, and what it needs."""
+    return nfs.check(_store(given), given["probe"], given["pull_policy"])
+
+
+def _decide_volume_connection(given: Given) -> Object:
+    """What the role publishes, and whether the check, if there was one, has found no artifacts."""
+    reports = [nfs_check.message(pod) for pod in given["pods"]]
+    return nfs.connection(_store(given), any(each.get("empty") is True for each in reports))
+
+
+def _decide_volume_problem(given: Given) -> str:
+    """Why the check failed."""
+    return nfs_check.diagnosis(_store(given), given["pods"], given["events"], given["otherwise"])
+
+
 def _first(found: Iterable[Any]) -> Any:
     return next(iter(found), {})
 
@@ -165,5 +201,9 @@ DECISIONS: Mapping[str, Callable[[Given], Any]] = {
     "problems": _decide_problems,
     "secret_names": lambda given: secrets_of(given["name"]),
     "sockets": lambda given: seaweedfs.sockets(_store(given).port),
+    "volume": _decide_volume,
+    "volume_check": _decide_volume_check,
+    "volume_connection": _decide_volume_connection,
+    "volume_problem": _decide_volume_problem,
     "user": lambda given: minio.user(_store(given), given["user_state"]),
 }

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import nfs
+
 #: A Service's name of which others can be made (https://kubernetes.io/docs/concepts/overview/working-with-objects/names/).
 _SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?$")
 #: What MinIO takes as the name and the secret key of a user; SeaweedFS takes more.
@@ -23,7 +25,8 @@ def problems(variables: Mapping[str, Any]) -> list[str]:
 
     ``variables`` are those of the role, by their names without ``artifact_store_``, and ``is_on_kubernetes``, whether the server is.
     """
-    ways = {"embedded": _embedded, "minio": _in_cluster, "seaweedfs": _in_cluster, "folder": _folder, "external_s3": _external_s3}
+    in_cluster = dict.fromkeys(("minio", "seaweedfs"), _in_cluster)
+    ways = {"embedded": _embedded, **in_cluster, "folder": _folder, "external_s3": _external_s3, "nfs": nfs.problems}
     way = ways.get(variables["provider"])
     return list(_common(variables)) + (list(way(variables)) if way else [])
 
@@ -69,7 +72,7 @@ def _folder(variables: Mapping[str, Any]) -> Iterator[str]:
     if variables["is_on_kubernetes"]:
         yield (
             "artifact_store_provider: folder is for the embedded server, because a folder of one node cannot follow a pod to another; use seaweedfs, "
-            "minio or external_s3"
+            "minio, external_s3 or nfs"
         )
 
 

@@ -61,6 +61,17 @@ class Store(Connection):
     """``artifact_store_connection``."""
 
     destination: str = ""
+    #: When the kubelet gives the volumes the group of the server's pods; "" leaves it to Kubernetes, which means at each start.
+    fs_group_change_policy: str = ""
+
+    @property
+    def pod_security(self) -> Object:
+        """What the store adds to the security context of the server's pods.
+
+        >>> Store(fs_group_change_policy="OnRootMismatch").pod_security, Store().pod_security
+        ({'fsGroupChangePolicy': 'OnRootMismatch'}, {})
+        """
+        return {"fsGroupChangePolicy": self.fs_group_change_policy} if self.fs_group_change_policy else {}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import kubernetes_network
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import kubernetes_network, nfs
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import kinds as clients
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.kubernetes_certificate import CHECKSUM, Certificate
@@ -134,6 +134,7 @@ def removal(owned: Mapping[str, Any], namespace_name: str) -> list[str]:
     """Return what is removed and what is kept, a line each."""
     lines = [f"to be removed: what client {entry.name} has in namespace {entry.namespace}" for entry in clients.recorded(owned["owned"])]
     lines += [f"to be removed: {each['kind']} {each['name']}" for each in owned["owned"]]
+    lines += [f"to be removed: PersistentVolume {name}, but not the files of its NFS export" for name in nfs.volumes_of(owned["owned"])]
     if goes(owned):
         lines.append(f"to be removed: Namespace {namespace_name}")
     elif owned["namespace"] == "absent":
@@ -193,7 +194,8 @@ def _decide_secret(given: Given) -> Object:
 def _decide_removal(given: Given) -> Object:
     owned = given["owned"]
     own = [{key: value for key, value in each.items() if key != "instance"} for each in owned["owned"]]
-    absent = [*clients.elsewhere(owned["owned"]), *own]
+    volumes = [{"api_version": "v1", "kind": "PersistentVolume", "name": name} for name in nfs.volumes_of(owned["owned"])]
+    absent = [*clients.elsewhere(owned["owned"]), *own, *volumes]
     return {"lines": removal(owned, given["name"]), "namespace_goes": goes(owned), "absent": absent}
 
 

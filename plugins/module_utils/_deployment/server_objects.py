@@ -177,8 +177,8 @@ def deployment(deployed: Deployed) -> Object:
     """Return the server's Deployment."""
     server = deployed.server
     pod = workload.pod(
-        server.name, workload.user(USER), [_server_container(deployed)], terminationGracePeriodSeconds=server.stop_seconds,
-        **workload.spread(server.identity, server.most_replicas),
+        server.name, workload.user(USER, **deployed.store.pod_security), [_server_container(deployed)],
+        terminationGracePeriodSeconds=server.stop_seconds, **workload.spread(server.identity, server.most_replicas),
     )  # fmt: skip
     made = described("apps/v1", "Deployment", server.name, server.identity.labels, spec={
         "replicas": deployed.replicas,

@@ -9,6 +9,26 @@ import re
 
 #: The first match counts. The patterns are for messages of Linux, PostgreSQL, psycopg2, OpenSSL, MLflow 3.17 and Kubernetes 1.34.
 _REMEDIES: tuple[tuple[str, str], ...] = (
+    # NFS, as mount(8) and the kubelet say it. These come first, since mount's words are general.
+    (r"applyfsgroup failed.*read-only file system", "the export is read-only: export it with rw instead of ro"),
+    (
+        r"applyfsgroup failed.*(not permitted|permission denied)",
+        "root_squash keeps the kubelet from setting the pod's group (fsGroup): on the NFS server, give the folder that group and mode 2770, or "
+        "export it with no_root_squash",
+    ),
+    (r"access denied by server while mounting", "it is not exported to this node under this path: add the node to the export, or correct the path"),
+    (r"reason given by server: no such file|mount\.nfs.*no such file", "the NFS server has no such path: correct it, or create and export it"),
+    (
+        r"mount\.<type> helper|unknown filesystem type '?nfs|mount\.nfs\S*: (command )?not found",
+        "the node has no NFS client: install it on all nodes (Debian: nfs-common, Fedora: nfs-utils)",
+    ),
+    (r"driver name \S+ not found in the list of registered csi drivers", "the node does not run the volume's CSI driver: deploy it on all nodes"),
+    (r"rpc\.statd is not running", "NFS version 3 needs rpc.statd on the node: mount with nfsvers=4.1, or with nolock"),
+    (r"mount\.nfs.*protocol.* not supported", "the NFS server does not serve this version: correct nfsvers in the mount options"),
+    (r"mount\.nfs.*(incorrect mount option|invalid option)", "a mount option is wrong: correct it"),
+    (r"stale (nfs )?file handle", "the exported folder was replaced: export it with a fixed fsid=, and end the pods that have it mounted"),
+    (r"mount\.nfs.*(resolve server|name or service not known)", "check the NFS server's name, and the nodes' DNS"),
+    (r"mount\.nfs.*(connection refused|timed out|no route|unreachable)", "check that the NFS server is up, and that nodes reach its port 2049"),
     (r"no space left on device|disk quota exceeded|storage.*(is full|reached its minimum free)", "the volume is full: enlarge it, or free space"),
     (r"disk-?pressure|low on resource: ephemeral-storage", "a node's disk is full: free space on it, or enlarge it"),
     (r"password authentication failed", "the passwords in the database and in the Secret differ: change one to match the other"),

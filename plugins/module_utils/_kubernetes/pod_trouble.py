@@ -27,6 +27,12 @@ _RECENT = 15
 #: Registry errors that a retry does not fix.
 _PULL_FINAL = re.compile(r"not found|manifest unknown|unauthorized|denied|forbidden|invalid reference|no match for platform", re.I)
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
+#: What a retry does not fix of a mount.
+_MOUNT_FINAL = re.compile(
+    r"not found|access denied by server while mounting|reason given by server: no such file|mount\.<type> helper|unknown filesystem type '?nfs|"
+    r"mount\.nfs.*incorrect mount option|applyfsgroup failed",
+    re.I,
+)
 #: What ends a container from outside, by its exit code.
 _SIGNALS = {137: "SIGKILL", 143: "SIGTERM"}
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
@@ -213,7 +219,7 @@ def _unmounted(pod: Object, events: Sequence[Object], scene: Scene) -> Trouble |
         text = newest(events, reason)
         if text:
             late = scene.now - max(scene.since, seconds(pod["metadata"].get("creationTimestamp"))) > _GRACE
-            return Trouble(f"{reason}: {text}", remedy_for(text), late and "not found" in text)
+            return Trouble(f"{reason}: {text}", remedy_for(text), late and bool(_MOUNT_FINAL.search(text)))
     return None
 
 

@@ -43,11 +43,13 @@ def variables(role: str, **given: Any) -> dict[str, Any]:
     return defaults(role) | given
 
 
-def server(*, check_mode: bool = False, sso: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
+def server(
+    *, check_mode: bool = False, sso: dict[str, Any] | None = None, store: dict[str, Any] | None = None, **given: Any
+) -> dict[str, Any]:
     """What the role mlflow_server gives, in a cluster where nothing was deployed yet. Its variables are named without mlflow_server_."""
     return {
         "variables": variables("mlflow_server", **{f"mlflow_server_{name}": value for name, value in given.items()}),
-        "postgresql": PUBLISHED["postgresql_connection"], "artifact_store": PUBLISHED["artifact_store_connection"],
+        "postgresql": PUBLISHED["postgresql_connection"], "artifact_store": store or PUBLISHED["artifact_store_connection"],
         "sso": sso or {}, "image": PUBLISHED["mlflow_image_reference"], "kubernetes": RUNTIME, "secrets": PUBLISHED["kubernetes_secrets"]["mlflow"],
         "looked": [], "made_service": {"spec": {"clusterIPs": ["10.43.0.7"]}}, "renewal": "print()\n",
         "host": {"name": "a", "address": "10.0.0.1", "own_certificate_ends": "2036-01-01", "given_certificate_ends": "20360102030405Z"},
@@ -103,6 +105,16 @@ def artifact_store(*, workloads: list[dict[str, Any]] | None = None, **given: An
     held = {"access-key": "user", "secret-key": "key", "s3.json": "{}"}
     secrets = {name: held for name in secrets_of(asked["artifact_store_name"]).values()}
     return {"variables": asked, "kubernetes": RUNTIME | {"workloads": workloads or []}, "secrets": secrets, "script": "true\n"}
+
+
+def volume(*, claim: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
+    """The same of the role artifact_store with the provider nfs, and the claim that is there already."""
+    asked = {"provider": "nfs", "name": "mlflow-artifacts", "image": "localhost/mlflow-server:3", **given}
+    return {
+        "variables": variables("artifact_store", **{f"artifact_store_{name}": value for name, value in asked.items()}), "kubernetes": RUNTIME,
+        "found": {"resources": [claim]} if claim else {}, "recorded": {}, "applied_uid": "", "probe": "print()\n", "pull_policy": "IfNotPresent",
+        "pods": [], "events": [], "otherwise": "",
+    }  # fmt: skip
 
 
 def sso(*, workloads: list[dict[str, Any]] | None = None, runtime: str = "kubernetes", **given: Any) -> dict[str, Any]:

@@ -50,6 +50,15 @@ ARTIFACT_STORE: dict[str, list[Any]] = {
     "port": [9100], "name": ["akko-minio"], "app": ["s3"], "image": ["docker.io/minio/minio"], "volume_size": ["1Gi"], "storage_class": ["nfs"],
     "prefix": [""], "region": ["eu-1"], "resources": [{"limits": {"memory": "512Mi"}}, {}], "callers": [[{"podSelector": {}}]],
 }  # fmt: skip
+#: The ways to a volume that many pods write to, and its options.
+VOLUME: list[dict[str, Any]] = [
+    {"nfs_server": "nas.example.com", "nfs_path": "/export/mlflow"}, {"storage_class": "nfs-slow"}, {"existing_claim": "shared"},
+    {"nfs_server": "fd00::7", "nfs_path": "/", "nfs_mount_options": []},
+]  # fmt: skip
+VOLUME_OPTIONS: dict[str, list[Any]] = {
+    "name": ["akko-artifacts"], "app": ["artifacts"], "image": ["docker.io/own/mlflow:1"], "volume_size": ["1Ti"],
+    "nfs_mount_options": [["nfsvers=3", "nolock"]],
+}
 SSO: dict[str, list[Any]] = {
     "issuer_url": ["http://10.0.0.9:8080/realms/akko", "https://accounts.example.com"], "issuer_ca": ["-----BEGIN CERTIFICATE-----"],
     "internal_issuer_url": ["http://keycloak.akko.svc:8080/realms/akko"], "client_id": ["mlflow-proxy"], "scope": ["openid groups"],
@@ -89,6 +98,7 @@ def servers() -> list[dict[str, Any]]:
         *one_by_one(PUBLIC, ENTRANCE | {"gateways": [{"name": "public"}], "tls": "external"}),
         *one_by_one(PUBLIC, ENTRANCE | {"sso": LOGIN}),
         ENTRANCE | {"sso": LOGIN | {"callers": [{"podSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 443}]}]}},
+        {"store": artifact_store_decisions.DECISIONS["volume_connection"](deployments.volume(**VOLUME[0]))},
         ENTRANCE | {"sso": LOGIN, "gateways": [{"name": "public"}], "tls": "external"},
     ]  # fmt: skip
 
@@ -115,6 +125,15 @@ def of_artifact_store() -> Iterator[dict[str, Any]]:
     for provider, workloads in (("minio", []), ("minio", before), ("seaweedfs", [])):
         for given in one_by_one(ARTIFACT_STORE, {"provider": provider, "name": provider}):
             yield from artifact_store_decisions.DECISIONS["objects"](deployments.artifact_store(workloads=workloads, **given))
+
+
+def of_volume() -> Iterator[dict[str, Any]]:
+    """All objects of a volume from each of its sources, with each of its options, and of its check."""
+    for source in VOLUME:
+        for given in one_by_one(VOLUME_OPTIONS, source):
+            asked = deployments.volume(**given) | {"applied_uid": "0123"}
+            decided = artifact_store_decisions.DECISIONS["volume"](asked)
+            yield from [*decided["objects"], decided["record"], *artifact_store_decisions.DECISIONS["volume_check"](asked)]
 
 
 def of_verification() -> Iterator[dict[str, Any]]:
@@ -147,7 +166,7 @@ def of_sso() -> Iterator[dict[str, Any]]:
 def distinct() -> list[dict[str, Any]]:
     """Each object that differs from all others."""
     every = [
-        *(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_artifact_store(), *of_sso(), *of_verification(),
-        *of_clients(),
+        *(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_artifact_store(), *of_volume(), *of_sso(),
+        *of_verification(), *of_clients(),
     ]  # fmt: skip
     return [json.loads(text) for text in sorted({json.dumps(made, sort_keys=True) for made in every})]
