@@ -190,3 +190,20 @@ def test_an_existing_secret_has_both_keys(data: dict[str, str], lacks: dict[str,
     assert role.decided("missing_key") == lacks
     if not lacks:
         assert role.decided("credentials") == {"access_key": "a", "secret_key": "b"}
+
+
+@pytest.mark.parametrize("given", [
+    {"artifact_store_nfs_server": "nas.lan", "artifact_store_nfs_path": "/export"}, {"artifact_store_existing_claim": "shared"},
+])
+def test_the_connection_of_a_volume_is_taken(given: dict[str, Any]) -> None:
+    role = store(artifact_store_provider="nfs", **given)
+    assert role.said("[artifact_store_name, artifact_store_image]") == ["mlflow-artifacts", PUBLISHED["mlflow_image_reference"]["image"]]
+    variables = role.said("__artifact_store_given.variables")
+    value = DECISIONS["volume_connection"]({"variables": variables, "pods": []})
+    options = yaml.safe_load((ROLES / "mlflow_server" / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    spec = {"artifact_store_connection": options["artifact_store_connection"]}
+    assert ArgumentSpecValidator(spec).validate({"artifact_store_connection": value}).error_messages == []
+    kinds = [each["kind"] for each in role.said("artifact_store_claims")]
+    assert kinds.count("PersistentVolumeClaim") == 1
+    assert ("PersistentVolume" in kinds) is ("artifact_store_nfs_server" in given)
+    assert role.decided("problems") == []

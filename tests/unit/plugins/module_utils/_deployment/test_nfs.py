@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import deployments
@@ -13,10 +12,6 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import nf
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.artifact_store import ArtifactStore
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.artifact_store_decisions import DECISIONS
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.kubernetes import DECISIONS as KUBERNETES
-from roles import ROLES
-
-sys.path.insert(0, str(ROLES / "artifact_store" / "files"))
-import probe
 
 EXPORT: dict[str, Any] = {"nfs_server": "nas.lan", "nfs_path": "/export/mlflow"}
 NAMED = "artifact_store_nfs_path: 'nas.lan:/export/mlflow'"
@@ -264,53 +259,14 @@ def test_a_server_that_hangs_is_said_to_hang() -> None:
 
 
 def test_a_removal_takes_the_volume_of_an_export_and_no_other() -> None:
+    made = [each for source in variants.VOLUME[:2] for each in DECISIONS["volume"](deployments.volume(**source))["objects"]]
     mine = [
-        {"api_version": "v1", "kind": each["kind"], "name": each["metadata"]["name"], "instance": each["metadata"]["labels"]["app.kubernetes.io/instance"]}
-        for source in variants.VOLUME[:2]
-        for each in DECISIONS["volume"](deployments.volume(**source))["objects"]
-        if each["kind"] == "PersistentVolumeClaim"
+        {"api_version": "v1", "kind": each["kind"], "name": metadata["name"], "instance": metadata["labels"]["app.kubernetes.io/instance"]}
+        for each in made
+        if (metadata := each["metadata"]) and each["kind"] == "PersistentVolumeClaim"
     ]
     others = [{"api_version": "v1", "kind": "PersistentVolumeClaim", "name": "data-postgresql-0", "instance": "postgresql"}]
     decided = KUBERNETES["removal"]({"name": "mlflow", "owned": {"namespace": "own", "owned": [*mine, *others], "foreign": []}})
     volumes = [each["name"] for each in decided["absent"] if each["kind"] == "PersistentVolume"]
     assert volumes == [nfs.volume_name(ArtifactStore(nfs_server="nas.example.com", nfs_path="/export/mlflow"))]
     assert f"to be removed: PersistentVolume {volumes[0]}, but not the files of its NFS export" in decided["lines"]
-
-
-def test_the_probe_leaves_nothing_behind_and_tells_an_empty_folder(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr(probe, "TERMINATION_LOG", str(tmp_path / "none" / "log"))
-    folder = tmp_path / "artifacts"
-    folder.mkdir()
-    assert probe.main(str(folder)) == 0
-    assert list(folder.iterdir()) == []
-    (folder / "1").mkdir()
-    assert probe.main(str(folder)) == 0
-    assert capsys.readouterr().out.splitlines() == ['{"empty": true}', '{"empty": false}']
-    assert [each.name for each in folder.iterdir()] == ["1"]
-
-
-@pytest.mark.parametrize(("call", "step"), [
-    ("listdir", "list"), ("open", "create"), ("write", "write"), ("fsync", "sync"), ("close", "close"), ("rename", "rename"), ("unlink", "delete"),
-])
-def test_the_probe_says_which_step_failed(call: str, step: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*_args: Any, **_options: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(probe.os, call, failing)
-    with pytest.raises(probe.Failed) as failed:
-        probe.probe(str(tmp_path))
-    assert (failed.value.step, failed.value.error) == (step, "ENOSPC")
-
-
-def test_the_probe_reports_whose_the_folder_is(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = tmp_path / "log"
-    monkeypatch.setattr(probe, "TERMINATION_LOG", str(log))
-    assert probe.main(str(tmp_path / "missing")) == 1
-    found = json.loads(log.read_text())
-    assert (found["step"], found["error"]) == ("list", "ENOENT")
-    assert found.keys() == {"step", "error", "message", "user", "groups"}
-    (tmp_path / "file").write_text("")
-    assert probe.main(str(tmp_path / "file")) == 1
-    found = json.loads(log.read_text())
-    assert (found["error"], found["owner"], found["read_only"]) == ("ENOTDIR", (tmp_path / "file").stat().st_uid, False)
-    assert nfs_check.diagnosis(STORE, [ended(log.read_text())], [], "").endswith("it is a file, not a folder: correct artifact_store_nfs_path")
