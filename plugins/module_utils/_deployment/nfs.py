@@ -93,6 +93,11 @@ def problems(variables: Mapping[str, Any]) -> Iterator[str]:
             "artifact_store_provider: nfs is for a server on Kubernetes; for the embedded server, mount the export on its machine, and set "
             "artifact_store_provider: folder with artifact_store_path"
         )
+    elif not variables["image"]:
+        yield (
+            "artifact_store_image: nothing says in which image the volume is checked; run the role mlops.mlflow.mlflow_image earlier in the same "
+            "play, or set it to MLflow's image"
+        )
     if len(chosen) != 1:
         found = f"{' and '.join(chosen)} are both set" if chosen else "nothing says where the volume comes from"
         yield (

@@ -112,6 +112,7 @@ def test_the_connection_says_whether_the_check_has_found_no_artifacts(pods: list
     (EXPORT, []),
     ({"storage_class": "nfs-slow"}, []),
     ({"existing_claim": "shared"}, []),
+    (EXPORT | {"image": ""}, ["artifact_store_image: nothing says in which image"]),
     ({}, ["nothing says where the volume comes from"]),
     (EXPORT | {"storage_class": "nfs-slow"}, ["artifact_store_nfs_server and artifact_store_storage_class are both set"]),
     ({"nfs_server": "nas.lan"}, ["artifact_store_nfs_path: is empty"]),
