@@ -69,6 +69,14 @@ class Cluster:
         """The decoded values of a Secret."""
         return {key: base64.b64decode(value).decode() for key, value in self.get("secret", name)["data"].items()}
 
+    def delete_namespace(self, name: str) -> None:
+        """Delete a namespace with all that is in it."""
+        delete = "k3s kubectl delete --ignore-not-found"
+        self.run(f"{delete} namespace {name} --wait=false")
+        # What they hold is not wanted any more.
+        self.run(f"{delete} pods --all --namespace {name} --force --wait=false")
+        self.run(f"{delete} namespace {name} --timeout=120s", timeout=130)
+
     @property
     def name(self) -> str:
         """The name of the MLflow server's Deployment and Service."""

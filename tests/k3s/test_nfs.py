@@ -83,12 +83,8 @@ def homelab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         apart.kubectl("apply", "--filename", "-", stdin=json.dumps(claim))
         yield made
     finally:
-        delete = "k3s kubectl delete --ignore-not-found"
-        cluster.run(f"{delete} namespace {NAMESPACE} --wait=false")
-        # What they hold is not wanted any more.
-        cluster.run(f"{delete} pods --all --namespace {NAMESPACE} --force --wait=false")
-        cluster.run(f"{delete} namespace {NAMESPACE} --timeout=120s", timeout=130)
-        cluster.run(f"{delete} pv --selector mlops.mlflow/deployment={NAMESPACE} --wait=false")
+        cluster.delete_namespace(NAMESPACE)
+        cluster.run(f"k3s kubectl delete pv --selector mlops.mlflow/deployment={NAMESPACE} --wait=false")
 
 
 @pytest.fixture(scope="module")

@@ -80,11 +80,7 @@ def further(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         assert run.status == 0, run.output
         yield made
     finally:
-        delete = "k3s kubectl delete --ignore-not-found"
-        cluster.run(f"{delete} namespace {NAMESPACE} --wait=false")
-        # What they hold is not wanted any more.
-        cluster.run(f"{delete} pods --all --namespace {NAMESPACE} --force --wait=false")
-        cluster.run(f"{delete} namespace {NAMESPACE} --timeout=120s", timeout=130)
+        cluster.delete_namespace(NAMESPACE)
 
 
 @line("(beyond) more pods than one, on several hosts")
