@@ -119,6 +119,22 @@ NO_ROUTE = 'Failed to pull image "registry/web:1": dial tcp: lookup registry: no
             "create what is missing",
         ),
         (
+            [container({"reason": "ContainerCreating"})],
+            {},
+            [event("FailedMount", "Output: mount.nfs: access denied by server while mounting nas:/export")],
+            "failed",
+            "FailedMount: Output: mount.nfs: access denied",
+            "add the node to the export",
+        ),
+        (
+            [container({"reason": "ContainerCreating"})],
+            {},
+            [event("FailedMount", "Output: mount.nfs: Connection timed out")],
+            "waiting",
+            "FailedMount: Output: mount.nfs: Connection timed out",
+            "port 2049",
+        ),
+        (
             [],
             {"conditions": [{**UNSCHEDULED, "message": "0/2 nodes are available: 2 Insufficient memory."}]},
             [],
