@@ -12,6 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     artifact_store_decisions,
     backup,
+    backup_kubernetes,
     embedded_status,
     k3s_decisions,
     kubernetes,
@@ -57,7 +58,7 @@ DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "k3s": k3s_decisions.DECISIONS,
     "embedded": embedded_status.DECISIONS,
     "kubernetes": kubernetes.DECISIONS,
-    "mlflow_backup": backup.DECISIONS,
+    "mlflow_backup": {**backup.DECISIONS, **backup_kubernetes.DECISIONS},
     "mlflow_clients": clients.DECISIONS,
     "mlflow_server": server_decisions.DECISIONS,
     "mlflow_verify": verification.DECISIONS,

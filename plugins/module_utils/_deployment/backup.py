@@ -16,9 +16,9 @@ CHECKSUMS = {
     "x86_64": ("amd64", "680838f19d67151adba227e1570cdd8af12c19cf1735783ed1ba928bc41f363d"),
     "aarch64": ("arm64", "87f53fddde38764095e9c058a3b31834052c37e5826d2acf34e18923c006bd45"),
 }
-_PERIODS = ("daily", "weekly", "monthly")
+PERIODS = ("daily", "weekly", "monthly")
 #: What restic reads from its environment, and what this collection sets there itself.
-_OWN = ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND", "RESTIC_REPOSITORY", "RESTIC_REPOSITORY_FILE")
+OWN = ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND", "RESTIC_REPOSITORY", "RESTIC_REPOSITORY_FILE")
 
 
 def problems(given: Mapping[str, Any]) -> list[str]:
@@ -40,11 +40,11 @@ def _of_place(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_settings(given: Mapping[str, Any]) -> Iterator[str]:
     variables = given["variables"]
-    for period in _PERIODS:
+    for period in PERIODS:
         count = int(variables[f"mlflow_backup_keep_{period}"])
         if count < 0:
             yield f"mlflow_backup_keep_{period}: {count} is negative; set the number of sets to keep, or 0"
-    for name in _OWN:
+    for name in OWN:
         if name in variables["mlflow_backup_environment"]:
             yield f"mlflow_backup_environment: {name} is set by mlflow_backup_password and mlflow_backup_repository; remove it"
     if variables["mlflow_backup_schedule"] and not given["place"]["has_systemd"]:
@@ -63,7 +63,7 @@ def request(given: Mapping[str, Any]) -> dict[str, Any]:
         "password": given["password"],
         "environment": dict(variables["mlflow_backup_environment"]),
         "restic": _candidates(given),
-        "keep": {period: int(variables[f"mlflow_backup_keep_{period}"]) for period in _PERIODS},
+        "keep": {period: int(variables[f"mlflow_backup_keep_{period}"]) for period in PERIODS},
         "set": variables["mlflow_backup_set"],
         "replace": bool(variables["mlflow_backup_replace"]),
     }

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import postgresql as postgresql_decisions
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_decisions
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.artifact_store import secrets_of
 from roles import PUBLISHED, ROLES, RUNTIME
 
@@ -17,6 +19,7 @@ WORKED_OUT: dict[str, dict[str, Any]] = {
         "mlflow_server_ingress_pods": {"app.kubernetes.io/name": "traefik"},
     },
     "sso": {},
+    "mlflow_backup": {"mlflow_backup_runtime": "kubernetes", "mlflow_backup_password_file": "/home/me/backup-password"},
     "postgresql": {
         "postgresql_provider": "statefulset", "postgresql_port": 5432, "postgresql_max_connections": 200, "postgresql_shared_buffers": "256MB",
         "postgresql_app": "postgresql",
@@ -27,6 +30,8 @@ WORKED_OUT: dict[str, dict[str, Any]] = {
     },
 }
 
+#: A repository in the store that PUBLISHED names.
+IN_STORE = {"repository": "s3:http://minio:9000/backups"}
 ERROR_PAGE = (ROLES / "sso" / "files" / "error.html").read_text()
 
 
@@ -114,6 +119,22 @@ def volume(*, claim: dict[str, Any] | None = None, **given: Any) -> dict[str, An
         "variables": variables("artifact_store", **{f"artifact_store_{name}": value for name, value in asked.items()}), "kubernetes": RUNTIME,
         "found": {"resources": [claim]} if claim else {}, "recorded": {}, "applied_uid": "", "probe": "print()\n", "pull_policy": "IfNotPresent",
         "pods": [], "events": [], "otherwise": "",
+    }  # fmt: skip
+
+
+def backup(*, server_given: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
+    """The same of the role mlflow_backup, for a server in the cluster as the role mlflow_server deploys it, with its database and its store."""
+    there = server(**server_given or {})
+    there["artifact_store"] = there["artifact_store"] | {"environment": {"MLFLOW_S3_ENDPOINT_URL": "http://minio:9000"}}
+    made = server_decisions.DECISIONS["deployment"](there)["objects"]
+    database = next(each for each in postgresql_decisions.DECISIONS["objects"](postgresql()) if each["kind"] == "StatefulSet")
+    database["metadata"]["labels"] = {**database["metadata"]["labels"], "mlops.mlflow/deployment": RUNTIME["deployment"]}
+    names = ["mlflow", "postgresql", "minio-root", "minio-mlflow"]
+    return {
+        "variables": variables("mlflow_backup", **{f"mlflow_backup_{name}": value for name, value in (IN_STORE | given).items()}),
+        "kubernetes": RUNTIME, "deployment": next(each for each in made if each["kind"] == "Deployment"), "services": [], "is_made": False,
+        "stateful_sets": [database], "owned": [{"kind": "Secret", "name": name} for name in names],
+        "programs": {"backup.py": "print()\n"}, "password": "p",
     }  # fmt: skip
 
 

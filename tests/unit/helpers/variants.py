@@ -9,6 +9,7 @@ import deployments
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     artifact_store_decisions,
+    backup_kubernetes,
     postgresql,
     server_decisions,
     sso_decisions,
@@ -68,6 +69,12 @@ SSO: dict[str, list[Any]] = {
     "logout_url": ["https://accounts.example.com/logout?a=b"], "session_refresh": ["59m"], "session_expire": ["1h"], "name": ["akko-login"],
     "image": ["docker.io/own/oauth2-proxy:7.15.6"], "replicas": [2, "3"], "resources": [{"limits": {"cpu": 1}}], "trusted_proxies": [["10.0.0.0/8"]],
     "callers": [[{"podSelector": {}}]], "egress": [[{"ports": [{"port": 6443}]}]],
+}  # fmt: skip
+BACKUP: dict[str, list[Any]] = {
+    "repository": ["s3:https://s3.example.com/mlflow", "rest:https://me:secret@10.0.0.9:8000/"], "environment": [{"AWS_ACCESS_KEY_ID": "k"}],
+    "ca": ["-----BEGIN CERTIFICATE-----"], "restic_image": ["docker.io/own/restic:1"], "postgresql_image": ["docker.io/own/postgres:18"],
+    "work_claim": ["work"], "work_size": ["1Gi"], "resources": [{"limits": {"cpu": 1}}], "timeout": [60, "60"], "schedule": ["0 3 * * *", "@daily"],
+    "keep_daily": [1],
 }  # fmt: skip
 #: What the role publishes with its defaults.
 LOGIN: dict[str, Any] = sso_decisions.DECISIONS["connection"](deployments.sso())
@@ -163,10 +170,22 @@ def of_sso() -> Iterator[dict[str, Any]]:
         yield from sso_decisions.DECISIONS["oauth2_proxy"](deployments.sso(**given))
 
 
+def of_backup() -> Iterator[dict[str, Any]]:
+    """All objects of the backups of several servers with each of their options, without and with a schedule, in S3 and on a volume."""
+    placed = {"pod_spec": {"nodeSelector": {"a": "b"}, "imagePullSecrets": [{"name": "x"}], "tolerations": [{"operator": "Exists"}]}}
+    scheduled = {"schedule": "0 3 * * *", "suspended": True}
+    for base in ({}, scheduled, {"repository": "", "claim": "sets"}):
+        for server in ({}, {"auth": "basic", **placed, "environment_from": [{"secretRef": {"name": "more"}}]}):
+            for given in one_by_one(BACKUP, base):
+                made = deployments.backup(server_given=server, **given)
+                yield from backup_kubernetes.DECISIONS["cluster_objects"](made)["objects"]
+                yield backup_kubernetes.DECISIONS["cluster_job"](made)
+
+
 def distinct() -> list[dict[str, Any]]:
     """Each object that differs from all others."""
     every = [
         *(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_artifact_store(), *of_volume(), *of_sso(),
-        *of_verification(), *of_clients(),
+        *of_verification(), *of_clients(), *of_backup(),
     ]  # fmt: skip
     return [json.loads(text) for text in sorted({json.dumps(made, sort_keys=True) for made in every})]

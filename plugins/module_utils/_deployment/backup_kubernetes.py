@@ -1,0 +1,411 @@
+# Copyright: (c) 2026, the mlops.mlflow maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""Backups of a server in a cluster: what is wrong with the variables, and the objects of the Job and the CronJob that make sets. No I/O.
+
+What is backed up is what the server's own Deployment names, as a pod of it sees it, and not what an inventory says that may have changed since.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import kubernetes_network, workload
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup import OWN, PERIODS
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import USER
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, read
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Identity, Object, Volume, described
+
+#: In the pod: where a set is put together, what the programs take for the server's folder, and a repository that is on a volume.
+WORK, HOME, REPOSITORY = "/backup", "/backup/home", "/repository"
+#: What the pod runs, and what it reads.
+PROGRAMS, TOOLS, SETTINGS, SECRETS = "/program", "/tools", "/settings", "/secrets"
+#: The key of the Secret with what the programs are given, and the one that says in which repository a set was made.
+SETTINGS_KEY, MADE_IN = "settings.json", "made-in"
+#: What of the server's environment says where its data are.
+_WANTED = re.compile("(MLFLOW_BACKEND_STORE_URI|MLFLOW_ARTIFACTS_DESTINATION|MLFLOW_AUTH_CONFIG_PATH)$|MLFLOW_S3_|MLFLOW_BOTO_|AWS_|PG")
+#: What of its pods says where, and with which right to pull images, they may run.
+_PLACEMENT = ("imagePullSecrets", "nodeSelector", "tolerations", "affinity", "priorityClassName", "runtimeClassName")
+#: A set that was missed, since the cluster was down, is made up for within half a day.
+_LATE_SECONDS = 43200
+_CRON = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|[0-9*/,-]+ [0-9*/,-]+ [0-9*/,?-]+ [0-9A-Za-z*/,-]+ [0-9A-Za-z*/,?-]+")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The variables mlflow_backup_*, which roles/mlflow_backup/meta/argument_specs.yml documents."""
+
+    repository: str = ""
+    claim: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    ca: str = ""
+    restic_image: str = ""
+    postgresql_image: str = ""
+    work_claim: str = ""
+    work_size: str = "20Gi"
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    timeout: int = 21600
+    schedule: str = ""
+    suspended: bool = False
+    keep_daily: int = 7
+    keep_weekly: int = 4
+    keep_monthly: int = 6
+    set: str = "latest"
+    replace: bool = False
+    drill: bool = False
+
+    @property
+    def where(self) -> str:
+        """The repository, as restic in the pod names it."""
+        return REPOSITORY if self.claim else self.repository
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        """The host and the port of a repository that is reached by the network.
+
+        >>> Settings(repository="s3:http://minio:9000/backups/mlflow").endpoint, Settings(repository="s3:s3.eu.example.com/b").endpoint
+        (('minio', 9000), ('s3.eu.example.com', 443))
+        >>> Settings(repository="rest:https://me:secret@host/").endpoint, Settings(claim="backups").endpoint
+        (('host', 443), ('', 0))
+        """
+        if self.claim:
+            return "", 0
+        address = self.repository.partition(":")[2]
+        url = urlsplit(address if "://" in address else f"https://{address}")
+        return url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A server: who it is, and how its pods reach its database and its artifacts."""
+
+    name: str
+    app: str
+    image: str
+    pull_policy: str = "IfNotPresent"
+    environment: Sequence[Mapping[str, Any]] = ()
+    environment_from: Sequence[Mapping[str, Any]] = ()
+    volumes: Sequence[Volume] = ()
+    placement: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> dict[str, str]:
+        """Its environment that is no secret."""
+        return {each["name"]: str(each["value"]) for each in self.environment if "value" in each}
+
+    @property
+    def store(self) -> str:
+        """Where its artifacts are."""
+        return self.plain.get("MLFLOW_ARTIFACTS_DESTINATION", "")
+
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """The hosts and ports of its database and its artifact store, S3 being AWS's where there is no endpoint."""
+        database = urlsplit(self.plain.get("MLFLOW_BACKEND_STORE_URI", ""))
+        return [(database.hostname or "", database.port or 5432), self.endpoint]
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        """The host and the port of its artifact store."""
+        url = urlsplit(self.plain.get("MLFLOW_S3_ENDPOINT_URL", "") or "https://amazonaws.com")
+        return url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
+
+
+def deployed(deployment: Mapping[str, Any]) -> Source:
+    """Return the server of a Deployment.
+
+    >>> container = {"name": "mlflow", "image": "i", "env": [{"name": "PGHOST", "value": "db"}, {"name": "HOME", "value": "/"}]}
+    >>> deployed({"metadata": {"name": "m"}, "spec": {"template": {"spec": {"containers": [container]}}}}).environment
+    [{'name': 'PGHOST', 'value': 'db'}]
+    """
+    metadata, pod = deployment["metadata"], deployment["spec"]["template"]["spec"]
+    container = next(each for each in pod["containers"] if each["name"] == "mlflow")
+    sources = {each["name"]: {key: part for key, part in each.items() if key != "name"} for each in pod.get("volumes") or []}
+    mounts = [Volume(each["name"], each["mountPath"], sources[each["name"]], read_only=True) for each in container.get("volumeMounts") or []]
+    return Source(
+        metadata["name"], (metadata.get("labels") or {}).get("app.kubernetes.io/name", metadata["name"]), container["image"],
+        container.get("imagePullPolicy") or "IfNotPresent",
+        [each for each in container.get("env") or [] if _WANTED.match(each["name"])],
+        container.get("envFrom") or [],
+        [mount for mount in mounts if "secret" in mount.source],
+        {name: pod[name] for name in _PLACEMENT if pod.get(name)},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A server's backups: their variables, the server, the cluster, and what is there that they read."""
+
+    settings: Settings
+    source: Source
+    cluster: Cluster
+    #: The Services of the cluster; None if they may not be listed.
+    services: Sequence[Mapping[str, Any]] | None = None
+    #: The names of the deployment's own Secrets, and the image of its own PostgreSQL.
+    secrets: Sequence[str] = ()
+    database_image: str = ""
+    #: The programs, by the names of their files.
+    programs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of the objects."""
+        return f"{self.source.name}-backup"
+
+    @property
+    def identity(self) -> Identity:
+        """Whose they are."""
+        return Identity(self.source.app, self.source.name, "backup")
+
+    @property
+    def is_in_own_store(self) -> bool:
+        """Whether a loss of the artifact store takes the backups with it."""
+        return not self.settings.claim and bool(self._own_store) and self.settings.endpoint == self.source.endpoint
+
+    @property
+    def _own_store(self) -> str:
+        """The name of the artifact store, if it is the deployment's own."""
+        name = self.source.endpoint[0].partition(".")[0]
+        return name if f"{name}-root" in self.secrets else ""
+
+    @property
+    def access(self) -> list[Object]:
+        """The administrator's keys of the deployment's own store, since those of MLflow reach its artifacts alone; where none are given."""
+        if not self.is_in_own_store or "AWS_ACCESS_KEY_ID" in self.settings.environment:
+            return []
+        keys = {"AWS_ACCESS_KEY_ID": "access-key", "AWS_SECRET_ACCESS_KEY": "secret-key"}
+        return [workload.secret_value(f"BACKUP_{name}", f"{self._own_store}-root", key) for name, key in keys.items()]
+
+    @property
+    def image_of_database(self) -> str:
+        """The image that has pg_dump."""
+        return self.settings.postgresql_image or self.database_image
+
+    @property
+    def egress(self) -> list[Object]:
+        """Where it must reach: names, the database, the artifacts, and the repository."""
+        places = [place for place in [*self.source.places, self.settings.endpoint] if place[0]]
+        rules = [rule for host, port in places for rule in kubernetes_network.ways(host, port, self.services, self.cluster)]
+        return [dict(rule) for rule in self.cluster.dns_egress] + [rule for number, rule in enumerate(rules) if rule not in rules[:number]]
+
+
+def problems(backup: Backup) -> list[str]:
+    """Return a sentence with its remedy for each problem, of the variables and of the server."""
+    return [*_of_repository(backup.settings), *_of_settings(backup.settings), *_of_server(backup)]
+
+
+def _of_repository(given: Settings) -> Iterator[str]:
+    if bool(given.repository) == bool(given.claim):
+        yield (
+            f"mlflow_backup_repository: is '{given.repository}', and mlflow_backup_claim is '{given.claim}'; set one of them: an address that restic "
+            "knows, such as s3:https://s3.example.com/backups, or the name of a PersistentVolumeClaim in MLflow's namespace"
+        )
+    elif (given.repository and not given.endpoint[0]) or given.repository.startswith("/"):
+        yield (
+            f"mlflow_backup_repository: '{given.repository}' is no address that a pod reaches; set one such as s3:https://s3.example.com/backups, or "
+            "put the sets on a volume by mlflow_backup_claim"
+        )
+
+
+def _of_settings(given: Settings) -> Iterator[str]:
+    for period in PERIODS:
+        count = getattr(given, f"keep_{period}")
+        if count < 0:
+            yield f"mlflow_backup_keep_{period}: {count} is negative; set the number of sets to keep, or 0"
+    for name in OWN:
+        if name in given.environment:
+            yield f"mlflow_backup_environment: {name} is set by mlflow_backup_password and mlflow_backup_repository; remove it"
+    if given.schedule and not _CRON.fullmatch(given.schedule):
+        yield f"mlflow_backup_schedule: '{given.schedule}' is no schedule of a CronJob; set five fields, such as 0 3 * * *, for three at night"
+    if given.timeout < 1:
+        yield f"mlflow_backup_timeout: {given.timeout} is too short; set the number of seconds that a backup may take, such as 21600"
+    if given.drill:
+        yield "mlflow_backup_drill: this release cannot try sets of a server in a cluster; leave it out, and restore one into a namespace of its own"
+
+
+def _of_server(backup: Backup) -> Iterator[str]:
+    source = backup.source
+    if "MLFLOW_BACKEND_STORE_URI" not in source.plain:
+        yield f"mlflow_server_environment: Deployment/{source.name} does not say which database it has; deploy it again by mlops.mlflow.site"
+    if not source.store.startswith("s3://"):
+        yield (
+            f"artifact_store_provider: the artifacts of Deployment/{source.name} are in '{source.store}', and this release backs up a server in a "
+            "cluster only with artifacts in S3; move them by mlops.mlflow.move_artifacts"
+        )
+    if not backup.image_of_database:
+        yield (
+            "mlflow_backup_postgresql_image: is empty, and the database is not the deployment's own; set an image that has pg_dump of its major "
+            "version or a later one, such as docker.io/library/postgres:17"
+        )
+
+
+# Objects
+
+
+def request(backup: Backup, password: str) -> Object:
+    """Return what the programs in the pod are given."""
+    given = backup.settings
+    certificate = {"RESTIC_CACERT": f"{SETTINGS}/ca.crt"} if given.ca else {}
+    return {
+        "home": HOME, "repository": given.where, "password": password, "restic": [f"{TOOLS}/restic"],
+        "environment": {**certificate, **{name: str(each) for name, each in given.environment.items()}},
+        "keep": {period: getattr(given, f"keep_{period}") for period in PERIODS},
+        "set": given.set, "replace": given.replace,
+    }  # fmt: skip
+
+
+def objects(backup: Backup) -> list[Object]:
+    """Return what is there before the first set is made, in the order in which it is applied."""
+    labels = backup.identity.labels
+    return [
+        workload.service_account(backup.name, labels),
+        workload.config_map(backup.name, labels, backup.programs),
+        workload.network_policy(backup.identity, backup.name, backup.egress),
+        *([cron_job(backup)] if backup.settings.schedule else []),
+    ]
+
+
+def unwanted(backup: Backup) -> list[Object]:
+    """Return what is removed if it is there."""
+    return [] if backup.settings.schedule else [{"api_version": "batch/v1", "kind": "CronJob", "name": backup.name}]
+
+
+def claims(name: str) -> list[Object]:
+    """Return what the role may create, change or remove for the server of that name."""
+    kinds = {
+        "Secret": "v1", "ServiceAccount": "v1", "ConfigMap": "v1", "NetworkPolicy": "networking.k8s.io/v1", "CronJob": "batch/v1", "Job": "batch/v1",
+    }  # fmt: skip
+    return [{"kind": kind, "api_version": version, "name": f"{name}-backup", "option": "mlflow_server_name"} for kind, version in kinds.items()]
+
+
+def job(backup: Backup, action: str = "backup") -> Object:
+    """Return the Job that makes a set now. Its log is kept for a day."""
+    return workload.job(backup.name, backup.identity.labels, pod(backup, action), **_limits(backup), ttlSecondsAfterFinished=86400)
+
+
+def cron_job(backup: Backup) -> Object:
+    """Return the CronJob that makes a set at each time of the schedule, and none while one is made."""
+    given, labels = backup.settings, backup.identity.labels
+    template = workload.job("", labels, pod(backup, "backup"), **_limits(backup))["spec"]
+    return described("batch/v1", "CronJob", backup.name, labels, spec={
+        "schedule": given.schedule,
+        "suspend": given.suspended,
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": _LATE_SECONDS,
+        "successfulJobsHistoryLimit": 1,
+        "failedJobsHistoryLimit": 3,
+        "jobTemplate": {"metadata": {"labels": labels}, "spec": template},
+    })  # fmt: skip
+
+
+def _limits(backup: Backup) -> Object:
+    """A pod that is evicted is replaced; one that fails is not, since it says what to do about it."""
+    evicted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    return {"backoffLimit": 0, "activeDeadlineSeconds": backup.settings.timeout, "podFailurePolicy": {"rules": [evicted]}}
+
+
+def pod(backup: Backup, action: str) -> Object:
+    """Return the specification of the pod: two containers that copy programs from their images, and MLflow's image, which runs them."""
+    given, source = backup.settings, backup.source
+    tools, programs = workload.scratch("tools", TOOLS, "500Mi"), workload.files("program", PROGRAMS, backup.name)
+    few = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
+    ended = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+    copied = [
+        Container("restic", given.restic_image, ["cp", "/usr/bin/restic", f"{TOOLS}/restic"], [tools], few, more=ended),
+        Container("postgresql", backup.image_of_database, ["sh", f"{PROGRAMS}/tools.sh", TOOLS], [tools, programs], few, more=ended),
+    ]
+    volumes = [
+        tools, programs, _work(given), *_repository(given), workload.scratch("tmp", "/tmp", "2Gi"),
+        Volume("settings", SETTINGS, {"secret": {"secretName": backup.name, "defaultMode": 0o440}}, read_only=True),
+        *_held(backup), *source.volumes,
+    ]  # fmt: skip
+    environment = [workload.value("HOME", "/tmp"), *map(dict, source.environment), *backup.access]
+    more = {"imagePullPolicy": source.pull_policy, "workingDir": "/tmp", "envFrom": [*source.environment_from], **ended}
+    command = ["python", f"{PROGRAMS}/backup_pod.py", action]
+    container = Container("backup", source.image, command, volumes, given.resources, environment, more)
+    security = workload.user(USER, fsGroupChangePolicy="OnRootMismatch")
+    return {**workload.pod(backup.name, security, [container], initContainers=[each.spec for each in copied]), **source.placement}
+
+
+def _work(given: Settings) -> Volume:
+    """Where the artifacts are mirrored: for this set alone, or on a volume, so that the next one fetches what is new."""
+    if given.work_claim:
+        return Volume("work", WORK, {"persistentVolumeClaim": {"claimName": given.work_claim}})
+    return workload.scratch("work", WORK, given.work_size)
+
+
+def _repository(given: Settings) -> list[Volume]:
+    return [Volume("repository", REPOSITORY, {"persistentVolumeClaim": {"claimName": given.claim}})] if given.claim else []
+
+
+def _held(backup: Backup) -> list[Volume]:
+    """The deployment's own Secrets, which are part of a set, but for those of the backups."""
+    names = sorted(name for name in backup.secrets if name != backup.name)
+    return [
+        Volume(f"secret-{number}", f"{SECRETS}/{name}", {"secret": {"secretName": name, "defaultMode": 0o440, "optional": True}}, read_only=True)
+        for number, name in enumerate(names)
+    ]
+
+
+# What the role asks for
+
+
+def _backup(given: Mapping[str, Any]) -> Backup:
+    cluster = read(Cluster, given["kubernetes"], "")
+    own = [each for each in given["stateful_sets"] if _owner(each) == given["kubernetes"]["deployment"]]
+    images = [container["image"] for each in own for container in each["spec"]["template"]["spec"]["containers"]]
+    secrets = [each["name"] for each in given["owned"] if each["kind"] == "Secret" and not each.get("namespace")]
+    return Backup(
+        read(Settings, given["variables"], "mlflow_backup_"), deployed(given["deployment"]), cluster, given["services"], secrets,
+        next(iter(images), ""), given["programs"],
+    )  # fmt: skip
+
+
+def _owner(made: Mapping[str, Any]) -> str:
+    return str((made["metadata"].get("labels") or {}).get("mlops.mlflow/deployment", ""))
+
+
+def _decide_objects(given: Mapping[str, Any]) -> Object:
+    backup = _backup(given)
+    return {"objects": objects(backup), "absent": unwanted(backup)}
+
+
+def _decide_secret(given: Mapping[str, Any]) -> dict[str, str]:
+    """The values of the backups' Secret; in which repository a set was made is kept if this does not say."""
+    backup = _backup(given)
+    values = {SETTINGS_KEY: as_json(request(backup, given["password"]), sort_keys=True)}
+    values |= {"ca.crt": backup.settings.ca} if backup.settings.ca else {}
+    return {**values, **({MADE_IN: backup.settings.where} if given["is_made"] else {})}
+
+
+def volumes(given: Settings) -> list[Object]:
+    """Return the claims that must be there, each with the option that names it.
+
+    >>> volumes(Settings(claim="sets"))
+    [{'option': 'mlflow_backup_claim', 'name': 'sets'}]
+    """
+    named = {"mlflow_backup_claim": given.claim, "mlflow_backup_work_claim": given.work_claim}
+    return [{"option": option, "name": name} for option, name in named.items() if name]
+
+
+def warnings(backup: Backup) -> list[str]:
+    """Return what is said of a repository that does not survive what it is for."""
+    if backup.is_in_own_store:
+        return ["The repository is in the artifact store that it is a backup of: set mlflow_backup_repository to another place"]
+    return []
+
+
+DECISIONS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "cluster_claims": lambda given: claims(given["name"]),
+    "cluster_job": lambda given: job(_backup(given)),
+    "cluster_objects": _decide_objects,
+    "cluster_problems": lambda given: problems(_backup(given)),
+    "cluster_secret": _decide_secret,
+    "cluster_volumes": lambda given: volumes(read(Settings, given["variables"], "mlflow_backup_")),
+    "cluster_warnings": lambda given: warnings(_backup(given)),
+}

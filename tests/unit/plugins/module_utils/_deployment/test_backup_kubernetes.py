@@ -1,0 +1,174 @@
+"""What is decided about the backups of a server in a cluster, and the objects that make them."""
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import deployments
+import pytest
+
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup_kubernetes import DECISIONS
+
+DNS = [{"ports": [{"port": 53, "protocol": "UDP"}]}]
+
+
+def service(name: str, port: int, **more: Any) -> dict[str, Any]:
+    ports = [{"port": port, "targetPort": "a-port"}]
+    return {"metadata": {"name": name, "namespace": "mlflow"}, "spec": {"ports": ports, "selector": {"app": name}, "clusterIP": "10.43.0.1", **more}}
+
+
+SERVICES = [service("postgresql", 5432), service("minio", 9000), service("other", 80)]
+
+
+def made(given: dict[str, Any]) -> dict[str, Any]:
+    """The objects by their kinds, the Job among them."""
+    return {each["kind"]: each for each in [*DECISIONS["cluster_objects"](given)["objects"], DECISIONS["cluster_job"](given)]}
+
+
+def container(given: dict[str, Any]) -> dict[str, Any]:
+    return dict(made(given)["Job"]["spec"]["template"]["spec"]["containers"][0])
+
+
+@pytest.mark.parametrize(("given", "says"), [
+    ({"repository": ""}, "mlflow_backup_repository: is '', and mlflow_backup_claim is ''; set one of them"),
+    ({"claim": "sets"}, "mlflow_backup_repository: is 's3:http://minio:9000/backups', and mlflow_backup_claim is 'sets'; set one of them"),
+    ({"repository": "/backups"}, "mlflow_backup_repository: '/backups' is no address that a pod reaches"),
+    ({"repository": "backups"}, "mlflow_backup_repository: 'backups' is no address that a pod reaches"),
+    ({"keep_weekly": -1}, "mlflow_backup_keep_weekly: -1 is negative"),
+    ({"environment": {"RESTIC_PASSWORD": "x"}}, "mlflow_backup_environment: RESTIC_PASSWORD is set by mlflow_backup_password"),
+    ({"schedule": "*-*-* 03:00:00"}, "mlflow_backup_schedule: '*-*-* 03:00:00' is no schedule of a CronJob"),
+    ({"timeout": 0}, "mlflow_backup_timeout: 0 is too short"),
+    ({"drill": True}, "mlflow_backup_drill: this release cannot try sets of a server in a cluster"),
+])
+def test_what_is_wrong_with_the_variables(given: dict[str, Any], says: str) -> None:
+    found = DECISIONS["cluster_problems"](deployments.backup(**given))
+    assert len(found) == 1
+    assert found[0].startswith(says)
+
+
+@pytest.mark.parametrize("given", [
+    {}, {"repository": "", "claim": "sets"}, {"schedule": "0 3 * * *"}, {"schedule": "@daily"}, {"schedule": "*/5 1-3 1,15 JAN MON-FRI"},
+    {"repository": "rest:https://me:secret@host:8000/"},
+])
+def test_what_is_right(given: dict[str, Any]) -> None:
+    assert DECISIONS["cluster_problems"](deployments.backup(**given)) == []
+
+
+def test_only_a_server_with_s3_and_a_known_database_is_backed_up() -> None:
+    given = deployments.backup()
+    env = given["deployment"]["spec"]["template"]["spec"]["containers"][0]["env"]
+    next(each for each in env if each["name"] == "MLFLOW_ARTIFACTS_DESTINATION")["value"] = "/artifacts"
+    assert DECISIONS["cluster_problems"](given)[0].startswith("artifact_store_provider: the artifacts of Deployment/mlflow are in '/artifacts'")
+    env.clear()
+    assert DECISIONS["cluster_problems"](given)[0].startswith("mlflow_server_environment: Deployment/mlflow does not say which database it has")
+    without = deployments.backup() | {"stateful_sets": []}
+    assert DECISIONS["cluster_problems"](without)[0].startswith("mlflow_backup_postgresql_image: is empty, and the database is not the deployment's")
+    others = deployments.backup()
+    others["stateful_sets"][0]["metadata"]["labels"]["mlops.mlflow/deployment"] = "other"
+    assert len(DECISIONS["cluster_problems"](others)) == 1
+
+
+def test_the_pod_has_what_the_server_has_and_nothing_else() -> None:
+    """Its database, its artifacts, its accounts, the deployment's Secrets, and the three images."""
+    given = deployments.backup(server_given={"auth": "basic", "environment_from": [{"secretRef": {"name": "more"}}]})
+    found = container(given)
+    names = {each["name"] for each in found["env"]}
+    assert {"MLFLOW_BACKEND_STORE_URI", "MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_AUTH_CONFIG_PATH", "PGPASSWORD", "PGSSLROOTCERT"} <= names
+    assert not {"MLFLOW_FLASK_SERVER_SECRET_KEY", "MLFLOW_SERVER_ALLOWED_HOSTS", "POD_IP"} & names
+    assert found["envFrom"] == [{"secretRef": {"name": "more"}}]
+    mounted = {mount["mountPath"]: mount for mount in found["volumeMounts"]}
+    wanted = {"/secrets/mlflow", "/secrets/postgresql", "/secrets/minio-root", "/etc/mlflow/postgresql", "/etc/mlflow/auth", "/settings", "/backup"}
+    assert wanted <= mounted.keys()
+    assert all(mounted[path]["readOnly"] for path in wanted - {"/backup"})
+    pod = made(given)["Job"]["spec"]["template"]["spec"]
+    images = [each["image"] for each in [*pod["initContainers"], *pod["containers"]]]
+    assert images[0].startswith("docker.io/restic/restic:0.18.1@sha256:")
+    assert images[1].startswith("docker.io/library/postgres:17")
+    assert images[2] == "localhost/mlflow-server:3.17.2-0123"
+
+
+def test_its_own_secret_is_no_part_of_a_set() -> None:
+    given = deployments.backup()
+    given["owned"] += [{"kind": "Secret", "name": "mlflow-backup"}, {"kind": "Secret", "name": "elsewhere", "namespace": "shop"}]
+    paths = {mount["mountPath"] for mount in container(given)["volumeMounts"]}
+    assert not {"/secrets/mlflow-backup", "/secrets/elsewhere"} & paths
+
+
+@pytest.mark.parametrize(("repository", "hosts"), [
+    ({}, ["minio", "postgresql"]),
+    ({"repository": "", "claim": "sets"}, ["minio", "postgresql"]),
+])
+def test_it_reaches_the_database_the_store_and_the_repository_alone(repository: dict[str, Any], hosts: list[str]) -> None:
+    given = deployments.backup(**repository) | {"services": SERVICES}
+    given["kubernetes"] = given["kubernetes"] | {"dns_egress": DNS}
+    policy = made(given)["NetworkPolicy"]["spec"]
+    assert policy["ingress"] == []
+    assert policy["egress"][:1] == DNS
+    assert sorted(rule["to"][0]["podSelector"]["matchLabels"]["app"] for rule in policy["egress"][1:]) == hosts
+    labels = made(given)["Job"]["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert labels["app.kubernetes.io/component"] == "backup"
+
+
+def test_it_reaches_a_repository_elsewhere_by_its_port() -> None:
+    given = deployments.backup(repository="s3:https://s3.example.com:8443/b") | {"services": SERVICES}
+    assert made(given)["NetworkPolicy"]["spec"]["egress"][-1] == {"ports": [{"port": 8443, "protocol": "TCP"}]}
+
+
+def test_the_deployments_own_store_is_used_as_its_administrator_with_a_warning() -> None:
+    given = deployments.backup()
+    keys = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container(given)["env"] if each["name"].startswith("BACKUP_")}
+    assert keys == {
+        "BACKUP_AWS_ACCESS_KEY_ID": {"name": "minio-root", "key": "access-key"},
+        "BACKUP_AWS_SECRET_ACCESS_KEY": {"name": "minio-root", "key": "secret-key"},
+    }
+    assert len(DECISIONS["cluster_warnings"](given)) == 1
+    with_keys = deployments.backup(environment={"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"})
+    elsewhere = deployments.backup(repository="s3:https://s3.example.com/b")
+    assert not [each for found in (with_keys, elsewhere) for each in container(found)["env"] if each["name"].startswith("BACKUP_")]
+    assert len(DECISIONS["cluster_warnings"](with_keys)) == 1
+    assert DECISIONS["cluster_warnings"](elsewhere) == []
+
+
+def test_a_schedule_is_a_cron_job_that_makes_one_set_at_a_time() -> None:
+    given = deployments.backup(schedule="0 3 * * *")
+    spec = made(given)["CronJob"]["spec"]
+    assert (spec["schedule"], spec["concurrencyPolicy"], spec["suspend"]) == ("0 3 * * *", "Forbid", False)
+    assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (1, 3)
+    assert spec["jobTemplate"]["spec"]["template"] == made(given)["Job"]["spec"]["template"]
+    assert DECISIONS["cluster_objects"](given)["absent"] == []
+    assert made(deployments.backup(schedule="0 3 * * *", suspended="yes"))["CronJob"]["spec"]["suspend"] is True
+    without = DECISIONS["cluster_objects"](deployments.backup())
+    assert [each["kind"] for each in without["absent"]] == ["CronJob"]
+    assert "CronJob" not in [each["kind"] for each in without["objects"]]
+
+
+def test_everything_that_is_made_was_claimed() -> None:
+    given = deployments.backup(schedule="0 3 * * *")
+    claimed = {(each["kind"], each["api_version"], each["name"]) for each in DECISIONS["cluster_claims"]({"name": "mlflow"})}
+    there = {(each["kind"], each["apiVersion"], each["metadata"]["name"]) for each in made(given).values()}
+    assert there | {("Secret", "v1", "mlflow-backup")} == claimed
+
+
+def test_the_secret_has_what_the_programs_read() -> None:
+    given = deployments.backup(environment={"AWS_ACCESS_KEY_ID": "k", "A": 1}, ca="PEM", keep_daily="3")
+    secret = DECISIONS["cluster_secret"](given)
+    assert json.loads(secret["settings.json"]) == {
+        "home": "/backup/home", "repository": "s3:http://minio:9000/backups", "password": "p", "restic": ["/tools/restic"],
+        "environment": {"RESTIC_CACERT": "/settings/ca.crt", "AWS_ACCESS_KEY_ID": "k", "A": "1"}, "keep": {"daily": 3, "weekly": 4, "monthly": 6},
+        "set": "latest", "replace": False,
+    }  # fmt: skip
+    assert (secret["ca.crt"], secret.keys()) == ("PEM", {"settings.json", "ca.crt"})
+    assert DECISIONS["cluster_secret"](given | {"is_made": True})["made-in"] == "s3:http://minio:9000/backups"
+    on_volume = deployments.backup(repository="", claim="sets")
+    assert json.loads(DECISIONS["cluster_secret"](on_volume)["settings.json"])["repository"] == "/repository"
+    assert "p" not in {str(value) for each in made(given).values() for value in each.get("data", {}).values()}
+
+
+def test_volumes_are_those_that_are_named() -> None:
+    given = deployments.backup(repository="", claim="sets", work_claim="work")
+    volumes = {each["name"]: each for each in made(given)["Job"]["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["repository"]["persistentVolumeClaim"] == {"claimName": "sets"}
+    assert volumes["work"]["persistentVolumeClaim"] == {"claimName": "work"}
+    assert [each["name"] for each in DECISIONS["cluster_volumes"](given)] == ["sets", "work"]
+    assert DECISIONS["cluster_volumes"](deployments.backup()) == []
