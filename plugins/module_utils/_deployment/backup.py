@@ -17,6 +17,8 @@ CHECKSUMS = {
     "aarch64": ("arm64", "87f53fddde38764095e9c058a3b31834052c37e5826d2acf34e18923c006bd45"),
 }
 PERIODS = ("daily", "weekly", "monthly")
+#: What programs in a pod take for the folder of the stack, by which a set of a server in a cluster is known.
+CLUSTER_HOME = "/backup/home"
 #: What restic reads from its environment, and what this collection sets there itself.
 OWN = ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND", "RESTIC_REPOSITORY", "RESTIC_REPOSITORY_FILE")
 
@@ -104,6 +106,8 @@ def restore_problem(given: Mapping[str, Any]) -> str:
     """Return why the set must not be restored, with the remedy; empty if it may. ``looked`` is what ``backup_repository.py look`` prints."""
     looked, home, wanted = given["looked"], given["place"]["home"], given["place"]["mlflow_version"]
     made_by = looked["manifest"]["mlflow"]
+    if looked["manifest"].get("home") == CLUSTER_HOME:
+        return f"mlflow_backup_set: set {looked['set'][:8]} is of a server in a cluster, and this is an embedded stack; restore it into a cluster"
     if wanted and numbers(wanted) < numbers(made_by):
         return (
             f"embedded_mlflow_version: {wanted} is older than {made_by}, of which set {looked['set'][:8]} is, and MLflow cannot migrate a database "

@@ -15,14 +15,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import kubernetes_network, workload
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup import OWN, PERIODS
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup import CLUSTER_HOME, OWN, PERIODS
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster, Database, Store
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import USER
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, read
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Identity, Object, Volume, described
 
 #: In the pod: where a set is put together, what the programs take for the server's folder, and a repository that is on a volume.
-WORK, HOME, REPOSITORY = "/backup", "/backup/home", "/repository"
+WORK, HOME, REPOSITORY = "/backup", CLUSTER_HOME, "/repository"
 #: What the pod runs, and what it reads.
 PROGRAMS, TOOLS, SETTINGS, SECRETS = "/program", "/tools", "/settings", "/secrets"
 #: The key of the Secret with what the programs are given, and the one that says in which repository a set was made.
@@ -135,6 +135,17 @@ def deployed(deployment: Mapping[str, Any]) -> Source:
         [mount for mount in mounts if "secret" in mount.source],
         {name: pod[name] for name in _PLACEMENT if pod.get(name)},
     )  # fmt: skip
+
+
+def published(given: Mapping[str, Any]) -> Source:
+    """Return the server that will be deployed to what the roles postgresql and artifact_store have published: where a set is restored to."""
+    database, store = read(Database, given["postgresql"], ""), read(Store, given["artifact_store"], "")
+    where = {
+        "MLFLOW_BACKEND_STORE_URI": database.uri, "RESTORE_AUTHENTICATION_URI": database.auth_uri, "MLFLOW_ARTIFACTS_DESTINATION": store.destination,
+    }  # fmt: skip
+    plain = [workload.value(name, text) for name, text in {**where, **database.environment, **store.environment}.items()]
+    environment = [*plain, *database.secret_variables, *store.secret_variables]
+    return Source(given["name"], given["app"], given["image"], given["pull_policy"], environment, volumes=[*database.mounts, *store.mounts])
 
 
 @dataclass(frozen=True)
@@ -355,13 +366,15 @@ def _held(backup: Backup) -> list[Volume]:
 # What the role asks for
 
 
-def _backup(given: Mapping[str, Any]) -> Backup:
+def read_backup(given: Mapping[str, Any]) -> Backup:
+    """Return the backups that the role mlflow_backup asks for: of the server that is there, or, for a restore, of the one that will be."""
     cluster = read(Cluster, given["kubernetes"], "")
     own = [each for each in given["stateful_sets"] if _owner(each) == given["kubernetes"]["deployment"]]
     images = [container["image"] for each in own for container in each["spec"]["template"]["spec"]["containers"]]
     secrets = [each["name"] for each in given["owned"] if each["kind"] == "Secret" and not each.get("namespace")]
+    source = published(given["published"]) if given["published"] else deployed(given["deployment"])
     return Backup(
-        read(Settings, given["variables"], "mlflow_backup_"), deployed(given["deployment"]), cluster, given["services"], secrets,
+        read(Settings, given["variables"], "mlflow_backup_"), source, cluster, given["services"], secrets,
         next(iter(images), ""), given["programs"],
     )  # fmt: skip
 
@@ -371,13 +384,13 @@ def _owner(made: Mapping[str, Any]) -> str:
 
 
 def _decide_objects(given: Mapping[str, Any]) -> Object:
-    backup = _backup(given)
+    backup = read_backup(given)
     return {"objects": objects(backup), "absent": unwanted(backup)}
 
 
 def _decide_secret(given: Mapping[str, Any]) -> dict[str, str]:
     """The values of the backups' Secret; in which repository a set was made is kept if this does not say."""
-    backup = _backup(given)
+    backup = read_backup(given)
     values = {SETTINGS_KEY: as_json(request(backup, given["password"]), sort_keys=True)}
     values |= {"ca.crt": backup.settings.ca} if backup.settings.ca else {}
     return {**values, **({MADE_IN: backup.settings.where} if given["is_made"] else {})}
@@ -402,10 +415,10 @@ def warnings(backup: Backup) -> list[str]:
 
 DECISIONS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "cluster_claims": lambda given: claims(given["name"]),
-    "cluster_job": lambda given: job(_backup(given)),
+    "cluster_job": lambda given: job(read_backup(given)),
     "cluster_objects": _decide_objects,
-    "cluster_problems": lambda given: problems(_backup(given)),
+    "cluster_problems": lambda given: problems(read_backup(given)),
     "cluster_secret": _decide_secret,
     "cluster_volumes": lambda given: volumes(read(Settings, given["variables"], "mlflow_backup_")),
-    "cluster_warnings": lambda given: warnings(_backup(given)),
+    "cluster_warnings": lambda given: warnings(read_backup(given)),
 }

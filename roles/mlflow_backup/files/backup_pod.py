@@ -166,6 +166,7 @@ def restore(request: Mapping[str, Any]) -> dict[str, Any]:
         return restore_data({**given, "database": database, "store": store})
 
 
+ACTIONS = {"backup": backup, "hold": hold, "look": look, "restore": restore}
+
 if __name__ == "__main__":
-    actions = {"backup": backup, "hold": hold, "look": look, "restore": restore}
-    sys.exit(answered(actions[sys.argv[1]], str(SETTINGS)))
+    sys.exit(answered(ACTIONS[sys.argv[1]], str(SETTINGS)))

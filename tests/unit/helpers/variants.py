@@ -15,8 +15,10 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     sso_decisions,
     verification,
 )
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import backup_kubernetes_restore as restore
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import decisions as clients
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.kinds import KINDS
+from roles import PUBLISHED
 
 #: One value after another for each option of the server, where another than the default makes another object.
 SERVER: dict[str, list[Any]] = {
@@ -75,6 +77,11 @@ BACKUP: dict[str, list[Any]] = {
     "ca": ["-----BEGIN CERTIFICATE-----"], "restic_image": ["docker.io/own/restic:1"], "postgresql_image": ["docker.io/own/postgres:18"],
     "work_claim": ["work"], "work_size": ["1Gi"], "resources": [{"limits": {"cpu": 1}}], "timeout": [60, "60"], "schedule": ["0 3 * * *", "@daily"],
     "keep_daily": [1],
+}  # fmt: skip
+#: What a set is restored to.
+RESTORED: dict[str, Any] = {
+    "name": "mlflow", "app": "mlflow", "image": "localhost/mlflow-server:3", "pull_policy": "IfNotPresent",
+    "postgresql": PUBLISHED["postgresql_connection"], "artifact_store": PUBLISHED["artifact_store_connection"],
 }  # fmt: skip
 #: What the role publishes with its defaults.
 LOGIN: dict[str, Any] = sso_decisions.DECISIONS["connection"](deployments.sso())
@@ -180,6 +187,8 @@ def of_backup() -> Iterator[dict[str, Any]]:
                 made = deployments.backup(server_given=server, **given)
                 yield from backup_kubernetes.DECISIONS["cluster_objects"](made)["objects"]
                 yield backup_kubernetes.DECISIONS["cluster_job"](made)
+                yield from restore.DECISIONS["cluster_look_objects"](made | {"published": RESTORED})
+                yield restore.DECISIONS["cluster_restore_job"](made | {"published": RESTORED})
 
 
 def distinct() -> list[dict[str, Any]]:

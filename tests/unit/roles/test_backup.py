@@ -79,6 +79,7 @@ def test_a_restic_that_is_named_is_not_downloaded(role: Role) -> None:
     ({}, {}, ""),
     ({"manifest": {"mlflow": "3.16.1"}}, {}, ""),
     ({"manifest": {"mlflow": "3.18.0"}}, {}, "embedded_mlflow_version: 3.17.2 is older than 3.18.0, of which set 01234567 is"),
+    ({"manifest": {"mlflow": "3.17.2", "home": "/backup/home"}}, {}, "mlflow_backup_set: set 01234567 is of a server in a cluster"),
     ({"occupied": ["/s/postgresql/data"]}, {}, "embedded_home: '/s' holds data already (/s/postgresql/data); choose another embedded_home"),
     ({"occupied": ["/s/postgresql/data"]}, {"mlflow_backup_replace": True}, ""),
 ])

