@@ -8,201 +8,35 @@ What is backed up is what the server's own Deployment names, as a pod of it sees
 """
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import kubernetes_network, workload
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import workload
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup import CLUSTER_HOME, OWN, PERIODS
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster, Database, Store
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup_kubernetes_given import (
+    REPOSITORY,
+    Backup,
+    Settings,
+    deployed,
+    published,
+)
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import USER
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, read
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Identity, Object, Volume, described
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Object, Volume, described
 
-#: In the pod: where a set is put together, what the programs take for the server's folder, and a repository that is on a volume.
-WORK, HOME, REPOSITORY = "/backup", CLUSTER_HOME, "/repository"
+#: In the pod: where a set is put together, and what the programs take for the server's folder.
+WORK, HOME = "/backup", CLUSTER_HOME
 #: What the pod runs, and what it reads.
 PROGRAMS, TOOLS, SETTINGS, SECRETS = "/program", "/tools", "/settings", "/secrets"
 #: The key of the Secret with what the programs are given, and the one that says in which repository a set was made.
 SETTINGS_KEY, MADE_IN = "settings.json", "made-in"
-#: What of the server's environment says where its data are.
-_WANTED = re.compile("(MLFLOW_BACKEND_STORE_URI|MLFLOW_ARTIFACTS_DESTINATION|MLFLOW_AUTH_CONFIG_PATH)$|MLFLOW_S3_|MLFLOW_BOTO_|AWS_|PG")
-#: What of its pods says where, and with which right to pull images, they may run.
-_PLACEMENT = ("imagePullSecrets", "nodeSelector", "tolerations", "affinity", "priorityClassName", "runtimeClassName")
 #: A set that was missed, since the cluster was down, is made up for within half a day.
 _LATE_SECONDS = 43200
 _CRON = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|[0-9*/,-]+ [0-9*/,-]+ [0-9*/,?-]+ [0-9A-Za-z*/,-]+ [0-9A-Za-z*/,?-]+")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The variables mlflow_backup_*, which roles/mlflow_backup/meta/argument_specs.yml documents."""
-
-    repository: str = ""
-    claim: str = ""
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    ca: str = ""
-    restic_image: str = ""
-    postgresql_image: str = ""
-    work_claim: str = ""
-    work_size: str = "20Gi"
-    resources: Mapping[str, Any] = field(default_factory=dict)
-    timeout: int = 21600
-    schedule: str = ""
-    suspended: bool = False
-    keep_daily: int = 7
-    keep_weekly: int = 4
-    keep_monthly: int = 6
-    set: str = "latest"
-    replace: bool = False
-    drill: bool = False
-
-    @property
-    def where(self) -> str:
-        """The repository, as restic in the pod names it."""
-        return REPOSITORY if self.claim else self.repository
-
-    @property
-    def endpoint(self) -> tuple[str, int]:
-        """The host and the port of a repository that is reached by the network.
-
-        >>> Settings(repository="s3:http://minio:9000/backups/mlflow").endpoint, Settings(repository="s3:s3.eu.example.com/b").endpoint
-        (('minio', 9000), ('s3.eu.example.com', 443))
-        >>> Settings(repository="rest:https://me:secret@host/").endpoint, Settings(claim="backups").endpoint
-        (('host', 443), ('', 0))
-        """
-        if self.claim:
-            return "", 0
-        address = self.repository.partition(":")[2]
-        url = urlsplit(address if "://" in address else f"https://{address}")
-        return url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A server: who it is, and how its pods reach its database and its artifacts."""
-
-    name: str
-    app: str
-    image: str
-    pull_policy: str = "IfNotPresent"
-    environment: Sequence[Mapping[str, Any]] = ()
-    environment_from: Sequence[Mapping[str, Any]] = ()
-    volumes: Sequence[Volume] = ()
-    placement: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def plain(self) -> dict[str, str]:
-        """Its environment that is no secret."""
-        return {each["name"]: str(each["value"]) for each in self.environment if "value" in each}
-
-    @property
-    def store(self) -> str:
-        """Where its artifacts are."""
-        return self.plain.get("MLFLOW_ARTIFACTS_DESTINATION", "")
-
-    @property
-    def places(self) -> list[tuple[str, int]]:
-        """The hosts and ports of its database and its artifact store, S3 being AWS's where there is no endpoint."""
-        database = urlsplit(self.plain.get("MLFLOW_BACKEND_STORE_URI", ""))
-        return [(database.hostname or "", database.port or 5432), self.endpoint]
-
-    @property
-    def endpoint(self) -> tuple[str, int]:
-        """The host and the port of its artifact store."""
-        url = urlsplit(self.plain.get("MLFLOW_S3_ENDPOINT_URL", "") or "https://amazonaws.com")
-        return url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
-
-
-def deployed(deployment: Mapping[str, Any]) -> Source:
-    """Return the server of a Deployment.
-
-    >>> container = {"name": "mlflow", "image": "i", "env": [{"name": "PGHOST", "value": "db"}, {"name": "HOME", "value": "/"}]}
-    >>> deployed({"metadata": {"name": "m"}, "spec": {"template": {"spec": {"containers": [container]}}}}).environment
-    [{'name': 'PGHOST', 'value': 'db'}]
-    """
-    metadata, pod = deployment["metadata"], deployment["spec"]["template"]["spec"]
-    container = next(each for each in pod["containers"] if each["name"] == "mlflow")
-    sources = {each["name"]: {key: part for key, part in each.items() if key != "name"} for each in pod.get("volumes") or []}
-    mounts = [Volume(each["name"], each["mountPath"], sources[each["name"]], read_only=True) for each in container.get("volumeMounts") or []]
-    return Source(
-        metadata["name"], (metadata.get("labels") or {}).get("app.kubernetes.io/name", metadata["name"]), container["image"],
-        container.get("imagePullPolicy") or "IfNotPresent",
-        [each for each in container.get("env") or [] if _WANTED.match(each["name"])],
-        container.get("envFrom") or [],
-        [mount for mount in mounts if "secret" in mount.source],
-        {name: pod[name] for name in _PLACEMENT if pod.get(name)},
-    )  # fmt: skip
-
-
-def published(given: Mapping[str, Any]) -> Source:
-    """Return the server that will be deployed to what the roles postgresql and artifact_store have published: where a set is restored to."""
-    database, store = read(Database, given["postgresql"], ""), read(Store, given["artifact_store"], "")
-    where = {
-        "MLFLOW_BACKEND_STORE_URI": database.uri, "RESTORE_AUTHENTICATION_URI": database.auth_uri, "MLFLOW_ARTIFACTS_DESTINATION": store.destination,
-    }  # fmt: skip
-    plain = [workload.value(name, text) for name, text in {**where, **database.environment, **store.environment}.items()]
-    environment = [*plain, *database.secret_variables, *store.secret_variables]
-    return Source(given["name"], given["app"], given["image"], given["pull_policy"], environment, volumes=[*database.mounts, *store.mounts])
-
-
-@dataclass(frozen=True)
-class Backup:
-    """A server's backups: their variables, the server, the cluster, and what is there that they read."""
-
-    settings: Settings
-    source: Source
-    cluster: Cluster
-    #: The Services of the cluster; None if they may not be listed.
-    services: Sequence[Mapping[str, Any]] | None = None
-    #: The names of the deployment's own Secrets, and the image of its own PostgreSQL.
-    secrets: Sequence[str] = ()
-    database_image: str = ""
-    #: The programs, by the names of their files.
-    programs: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The name of the objects."""
-        return f"{self.source.name}-backup"
-
-    @property
-    def identity(self) -> Identity:
-        """Whose they are."""
-        return Identity(self.source.app, self.source.name, "backup")
-
-    @property
-    def is_in_own_store(self) -> bool:
-        """Whether a loss of the artifact store takes the backups with it."""
-        return not self.settings.claim and bool(self._own_store) and self.settings.endpoint == self.source.endpoint
-
-    @property
-    def _own_store(self) -> str:
-        """The name of the artifact store, if it is the deployment's own."""
-        name = self.source.endpoint[0].partition(".")[0]
-        return name if f"{name}-root" in self.secrets else ""
-
-    @property
-    def access(self) -> list[Object]:
-        """The administrator's keys of the deployment's own store, since those of MLflow reach its artifacts alone; where none are given."""
-        if not self.is_in_own_store or "AWS_ACCESS_KEY_ID" in self.settings.environment:
-            return []
-        keys = {"AWS_ACCESS_KEY_ID": "access-key", "AWS_SECRET_ACCESS_KEY": "secret-key"}
-        return [workload.secret_value(f"BACKUP_{name}", f"{self._own_store}-root", key) for name, key in keys.items()]
-
-    @property
-    def image_of_database(self) -> str:
-        """The image that has pg_dump."""
-        return self.settings.postgresql_image or self.database_image
-
-    @property
-    def egress(self) -> list[Object]:
-        """Where it must reach: names, the database, the artifacts, and the repository."""
-        places = [place for place in [*self.source.places, self.settings.endpoint] if place[0]]
-        rules = [rule for host, port in places for rule in kubernetes_network.ways(host, port, self.services, self.cluster)]
-        return [dict(rule) for rule in self.cluster.dns_egress] + [rule for number, rule in enumerate(rules) if rule not in rules[:number]]
 
 
 def problems(backup: Backup) -> list[str]:
@@ -388,6 +222,17 @@ def _decide_objects(given: Mapping[str, Any]) -> Object:
     return {"objects": objects(backup), "absent": unwanted(backup)}
 
 
+def _decide_problems(given: Mapping[str, Any]) -> list[str]:
+    backup = read_backup(given)
+    held = {key: b64decode(value).decode() for key, value in given["held"].items()}
+    password = json.loads(held.get(SETTINGS_KEY, "{}")).get("password", "")
+    differs = bool(password and given["password"]) and password != given["password"] and held.get(MADE_IN) == backup.settings.where
+    return [*problems(backup), *([(
+        f"mlflow_backup_password: is not the passphrase in Secret/{backup.name}, with which the sets in this repository were made; set that one, as "
+        "mlflow_backup_password or in the file that mlflow_backup_password_file names, or choose another repository"
+    )] if differs else [])]  # fmt: skip
+
+
 def _decide_secret(given: Mapping[str, Any]) -> dict[str, str]:
     """The values of the backups' Secret; in which repository a set was made is kept if this does not say."""
     backup = read_backup(given)
@@ -417,7 +262,7 @@ DECISIONS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "cluster_claims": lambda given: claims(given["name"]),
     "cluster_job": lambda given: job(read_backup(given)),
     "cluster_objects": _decide_objects,
-    "cluster_problems": lambda given: problems(read_backup(given)),
+    "cluster_problems": _decide_problems,
     "cluster_secret": _decide_secret,
     "cluster_volumes": lambda given: volumes(read(Settings, given["variables"], "mlflow_backup_")),
     "cluster_warnings": lambda given: warnings(read_backup(given)),

@@ -4,7 +4,8 @@
 # FOR INTERNAL COLLECTION USE ONLY: may change in any release.
 """The restore of a set into a cluster: whether it may be, which Secrets are put back, and the objects that do it. No I/O.
 
-What was looked at is what ``backup_pod.py look`` prints: ``set``, ``manifest``, ``secrets`` by their names, and ``mlflow``, the image's version.
+What was looked at is what ``backup_pod.py look`` prints: ``set``, ``manifest``, ``secrets`` by their names, ``mlflow``, the image's version, and
+``occupied``, the name of a database that has other data than the set.
 """
 from __future__ import annotations
 
@@ -36,6 +37,11 @@ def problem(name: str, looked: Mapping[str, Any], keys: Mapping[str, str], is_re
         return (
             f"mlflow_server_name: {title} has no Secret '{name}', but {', '.join(sorted(looked['secrets'])) or 'none'}; set the name that the server "
             "had when it was backed up"
+        )
+    if looked["occupied"]:
+        return (
+            f"postgresql_database: '{looked['occupied']}' is not empty and has not what {title} has, and nothing is restored over it; drop it, or "
+            "restore into another kubernetes_namespace"
         )
     if keys and not is_replaced and any(_encoded(found.get(key, "")) != keys.get(key, "") for key in ENCRYPTING):
         return (

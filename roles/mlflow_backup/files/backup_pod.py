@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from typing import Any
 
 from backup import back_up, write_state
 from backup_repository import FOLDER, MIRROR, RESTORING, STAGING, WHOLE, BackupError, answered, chosen, opened
-from backup_source import AUTHENTICATION, ENVIRONMENT, Bucket, Server, census
+from backup_source import AUTHENTICATION, ENVIRONMENT, Bucket, Database, Server, census, differences
 from restore import restore_data, restore_files
 
 #: Where Kubernetes mounts things, and what is found in them.
@@ -131,21 +132,27 @@ def backup(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hold(_request: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the pod for a while."""
+    """Keep the pod for a while. The first process of a container is ended by no signal that it does not handle."""
+    signal.signal(signal.SIGTERM, lambda *_words: sys.exit(0))
     time.sleep(HELD)
     return {}
 
 
 def look(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a restore is decided from: the set, its manifest, its Secrets, and the MLflow that would serve it."""
+    """Return what a restore is decided from: the set, its manifest, its Secrets, the MLflow that would serve it, and whether other data are there."""
     repository = opened(complete(request, os.environ))
     wanted = chosen(repository.snapshots(WHOLE), request["set"])
     manifest = repository.manifest(wanted)
     with tempfile.TemporaryDirectory() as folder:
         repository.restore(wanted, manifest["secrets"], folder)
         secrets = held(Path(folder))
+    database = Database("tracking", os.environ["MLFLOW_BACKEND_STORE_URI"], os.environ)
+    with database.session() as cursor:
+        found = census(cursor)
+    of_set = next(each["tables"] for each in manifest["databases"] if each["purpose"] == "tracking")
+    occupied = database.name if found and differences(of_set, found) else ""
     told = {name: value for name, value in manifest.items() if name != "databases"}
-    return {"set": wanted.id, "manifest": told, "secrets": secrets, "mlflow": version("mlflow")}
+    return {"set": wanted.id, "manifest": told, "secrets": secrets, "mlflow": version("mlflow"), "occupied": occupied}
 
 
 def restore(request: Mapping[str, Any]) -> dict[str, Any]:

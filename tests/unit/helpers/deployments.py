@@ -133,7 +133,7 @@ def backup(*, server_given: dict[str, Any] | None = None, **given: Any) -> dict[
     return {
         "variables": variables("mlflow_backup", **{f"mlflow_backup_{name}": value for name, value in (IN_STORE | given).items()}),
         "kubernetes": RUNTIME, "deployment": next(each for each in made if each["kind"] == "Deployment"), "services": [], "is_made": False,
-        "published": {}, "keys": {},
+        "published": {}, "keys": {}, "held": {},
         "stateful_sets": [database], "owned": [{"kind": "Secret", "name": name} for name in names],
         "programs": {"backup.py": "print()\n"}, "password": "p",
     }  # fmt: skip

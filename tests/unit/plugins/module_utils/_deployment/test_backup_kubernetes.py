@@ -28,6 +28,10 @@ def made(given: dict[str, Any]) -> dict[str, Any]:
     return {each["kind"]: each for each in [*DECISIONS["cluster_objects"](given)["objects"], DECISIONS["cluster_job"](given)]}
 
 
+def encoded(values: dict[str, str]) -> dict[str, str]:
+    return {key: b64encode(value.encode()).decode() for key, value in values.items()}
+
+
 def container(given: dict[str, Any]) -> dict[str, Any]:
     return dict(made(given)["Job"]["spec"]["template"]["spec"]["containers"][0])
 
@@ -168,6 +172,17 @@ def test_the_secret_has_what_the_programs_read() -> None:
     assert "p" not in {str(value) for each in made(given).values() for value in each.get("data", {}).values()}
 
 
+def test_a_passphrase_that_sets_were_not_made_with_is_refused_before_it_replaces_theirs() -> None:
+    given = deployments.backup()
+    held = {"settings.json": json.dumps({"password": "theirs"}), "made-in": "s3:http://minio:9000/backups"}
+    found = DECISIONS["cluster_problems"](given | {"held": encoded(held)})
+    assert found[0].startswith("mlflow_backup_password: is not the passphrase in Secret/mlflow-backup")
+    assert "theirs" not in found[0]
+    for right in ({"settings.json": json.dumps({"password": "p"})}, {"made-in": "s3:http://elsewhere/"}):
+        assert DECISIONS["cluster_problems"](given | {"held": encoded({**held, **right})}) == []
+    assert DECISIONS["cluster_problems"](given | {"held": encoded(held), "password": ""}) == []
+
+
 def test_volumes_are_those_that_are_named() -> None:
     given = deployments.backup(repository="", claim="sets", work_claim="work")
     volumes = {each["name"]: each for each in made(given)["Job"]["spec"]["template"]["spec"]["volumes"]}
@@ -181,13 +196,9 @@ def test_volumes_are_those_that_are_named() -> None:
 
 KEYS = {"webhook-key": "w", "crypto-passphrase": "c", "admin-password": "a"}
 LOOKED: dict[str, Any] = {
-    "set": "0123456789", "mlflow": "3.17.2", "manifest": {"mlflow": "3.17.2", "home": "/backup/home"},
+    "set": "0123456789", "mlflow": "3.17.2", "manifest": {"mlflow": "3.17.2", "home": "/backup/home"}, "occupied": "",
     "secrets": {"mlflow": KEYS, "mlflow-tls-ca": {"tls.crt": "crt", "tls.key": "key"}, "postgresql": {"password": "p"}},
 }  # fmt: skip
-
-
-def encoded(values: dict[str, str]) -> dict[str, str]:
-    return {key: b64encode(value.encode()).decode() for key, value in values.items()}
 
 
 def asked(*, keys: dict[str, str] | None = None, **looked: Any) -> dict[str, Any]:
@@ -202,6 +213,7 @@ def asked(*, keys: dict[str, str] | None = None, **looked: Any) -> dict[str, Any
     ({"keys": {**KEYS, "webhook-key": "other"}}, "mlflow_server_name: Secret/mlflow has other keys than set 01234567"),
     ({"manifest": {"mlflow": "3.18.0", "home": "/backup/home"}}, "mlflow_image_version: 3.17.2 is older than 3.18.0, of which set 01234567 is"),
     ({"manifest": {"mlflow": "3.17.2", "home": "/var/lib/mlops-mlflow"}}, "mlflow_backup_set: set 01234567 is of an embedded stack"),
+    ({"occupied": "mlflow"}, "postgresql_database: 'mlflow' is not empty and has not what set 01234567 has, and nothing is restored over it"),
     ({"secrets": {"other": KEYS}}, "mlflow_server_name: set 01234567 has no Secret 'mlflow', but other"),
 ])
 def test_what_may_be_restored_into_the_cluster(given: dict[str, Any], says: str) -> None:
