@@ -18,12 +18,14 @@ from typing import Any
 import backup
 import backup_repository
 import backup_source
+import deployments
 import pytest
+import variants
 from backup_repository import BackupError
 from backup_source import Server
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import backup as decisions
-from roles import Role
+from roles import CLUSTER, Role
 
 PLACE = {
     "home": "/s", "user": "me", "as_user": [], "mlflow_version": "3.17.2", "has_run": True, "has_systemd": False, "unit": "/u/mlops-mlflow-s.service",
@@ -99,6 +101,50 @@ def test_the_data_are_restored_through_what_the_roles_publish() -> None:
     made = decisions.data_request({"variables": variables, "place": PLACE, "password": "p", "database": database, "store": store})
     assert made["database"]["uris"] == {"tracking": "u", "authentication": "a"}
     assert made["store"] == {"destination": "/a", "environment": {}, "secret_environment": {}}
+
+
+@pytest.fixture(scope="module")
+def in_cluster() -> Role:
+    """The role where its tasks have read a server in a cluster."""
+    there = deployments.backup()
+    return Role(
+        "mlflow_backup", **CLUSTER, kubernetes_workloads=[{"name": "mlflow", "annotations": {}}], mlflow_backup_password="p",
+        mlflow_backup_repository="s3:http://minio:9000/backups", __mlflow_backup_owned={"owned": there["owned"]},
+        __mlflow_backup_read={"results": [{"resources": [there["deployment"]]}, {"resources": there["stateful_sets"]}, {"msg": "forbidden"}]},
+        __mlflow_backup_secret={"resources": []},
+    )  # fmt: skip
+
+
+def test_what_the_tasks_have_read_in_the_cluster_is_what_is_decided_from(in_cluster: Role) -> None:
+    assert in_cluster.said("mlflow_backup_runtime") == "kubernetes"
+    assert in_cluster.decided("cluster_problems") == []
+    made = {each["kind"]: each for each in in_cluster.decided("cluster_objects", mlflow_backup_schedule="@daily")["objects"]}
+    assert made.keys() == {"ServiceAccount", "ConfigMap", "NetworkPolicy", "CronJob"}
+    files = {path.name for path in (in_cluster.path / "files").iterdir() if path.is_file()}
+    assert made["ConfigMap"]["data"].keys() == files
+    # Services that may not be listed: any of them may be meant.
+    assert {"to": [{"namespaceSelector": {}}]} in made["NetworkPolicy"]["spec"]["egress"]
+    assert json.loads(in_cluster.decided("cluster_secret")["settings.json"])["password"] == "p"
+    assert "made-in" not in in_cluster.decided("cluster_secret")
+    assert in_cluster.decided("cluster_secret", __mlflow_backup_is_made=True)["made-in"] == "s3:http://minio:9000/backups"
+    assert in_cluster.decided("cluster_job")["metadata"]["name"] == in_cluster.said("__mlflow_backup_object") == "mlflow-backup"
+
+
+def test_what_the_tasks_of_a_restore_have_read_is_what_is_decided_from(in_cluster: Role) -> None:
+    read = {"results": [{"resources": []}, *in_cluster.variables["__mlflow_backup_read"]["results"][1:]]}
+    manifest = {"mlflow": "3.17.2", "home": "/backup/home"}
+    looked = {"set": "0123456789", "mlflow": "3.17.2", "manifest": manifest, "occupied": "", "secrets": {"mlflow": {}}}
+    given: dict[str, Any] = {
+        "__mlflow_backup_read": read, "__mlflow_backup_published": variants.RESTORED, "__mlflow_backup_looked": {"stdout": json.dumps(looked)},
+        "__mlflow_backup_server": "mlflow", "__mlflow_backup_keys": {"resources": []},
+    }  # fmt: skip
+    assert in_cluster.decided("cluster_problems", **given) == []
+    assert in_cluster.decided("cluster_restore_problem", **given).startswith("mlflow_server_name: set 01234567 has no Secret 'mlflow'")
+    given["__mlflow_backup_looked"] = {"stdout": json.dumps({**looked, "secrets": {"mlflow": {"webhook-key": "w"}}})}
+    assert in_cluster.decided("cluster_restore_problem", **given) == ""
+    assert [each["kind"] for each in in_cluster.decided("cluster_restored_secrets", **given)] == ["Secret"]
+    assert in_cluster.decided("cluster_restore_job", **given)["kind"] == "Job"
+    assert in_cluster.said("__mlflow_backup_given.deployment | length", **given) == 0
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
