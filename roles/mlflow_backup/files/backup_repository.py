@@ -31,6 +31,8 @@ MIRROR = "backup/mirror"
 OLDEST_RESTIC, OLDEST = (0, 17), "0.17"
 #: https://restic.readthedocs.io/en/stable/075_scripting.html#exit-codes
 GONE, LOCKED, WRONG_PASSWORD, INCOMPLETE = 10, 11, 12, 3
+#: What every S3 server says of a bucket that is not there.
+NO_BUCKET = "bucket does not exist"
 ENCODING: Mapping[str, Any] = {"encoding": "utf-8", "errors": "replace"}
 
 
@@ -166,9 +168,11 @@ class Repository:
     def exists(self) -> bool:
         """Whether the repository is there and the passphrase opens it. Raises BackupError if it is there and cannot be opened."""
         done = self.run("cat", "config", "--no-lock", may_fail=True)
-        if done.returncode not in (0, GONE):
+        # restic creates a bucket with the repository, but does not take a missing one for a missing repository.
+        is_gone = done.returncode == GONE or (done.returncode == 1 and NO_BUCKET in done.stderr)
+        if done.returncode and not is_gone:
             raise BackupError(explained(done.returncode, done.stderr, self.where))
-        return done.returncode == 0
+        return not is_gone
 
     def snapshots(self, tag: str) -> list[Set]:
         """Return the snapshots with the tag, the oldest first."""

@@ -282,3 +282,21 @@ def test_what_is_not_restic_is_refused(tmp_path: Path) -> None:
     request = {"restic": [str(old)], "environment": {}, "repository": "/r", "password": "p"}
     with pytest.raises(BackupError, match="mlflow_backup_restic: none of .* is restic 0.17 or later; install it, or set the path of one"):
         backup_repository.opened(request)
+
+
+@pytest.mark.parametrize(("status", "says", "exists"), [
+    (0, "", True),
+    (10, "Fatal: repository does not exist", False),
+    (1, "Fatal: unable to open config file: Stat: The specified bucket does not exist.", False),
+])
+def test_a_bucket_that_is_not_there_is_no_repository(tmp_path: Path, status: int, says: str, exists: bool) -> None:
+    program = put(tmp_path / "restic", f"#!/bin/sh\necho '{says}' >&2\nexit {status}\n")
+    program.chmod(0o755)
+    assert backup_repository.Repository(str(program), "s3:http://s/b", "p").exists() is exists
+
+
+def test_a_repository_that_cannot_be_opened_is_not_taken_for_none(tmp_path: Path) -> None:
+    program = put(tmp_path / "restic", "#!/bin/sh\necho 'Fatal: unable to open config file: Stat: Access Denied.' >&2\nexit 1\n")
+    program.chmod(0o755)
+    with pytest.raises(BackupError, match="restic cannot use 's3:http://s/b': unable to open config file: Stat: Access Denied."):
+        backup_repository.Repository(str(program), "s3:http://s/b", "p").exists()
