@@ -81,19 +81,19 @@ def settled(home: Path) -> Iterator[Server]:
 def alone(server: Server) -> Iterator[None]:
     """Hold a lock in the server's own database, which every backup and restore of it reaches, wherever its pod runs."""
     with ExitStack() as stack:
-        cursor = reached(server, stack)
+        cursor = reached(server.databases[-1], stack)
         wait_for_lock(cursor)
         # The lock is the session's. A transaction would keep the database from cleaning up.
         cursor.connection.commit()
         yield
 
 
-def reached(server: Server, stack: ExitStack) -> Any:
-    """Return a cursor of the database, as soon as the network lets the pod through."""
+def reached(database: Database, stack: ExitStack) -> Any:
+    """Return a cursor of a database, as soon as the network lets the pod through."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return stack.enter_context(server.databases[-1].session())
+            return stack.enter_context(database.session())
         except BackupError:
             if time.monotonic() > deadline:
                 raise
@@ -140,15 +140,15 @@ def hold(_request: Mapping[str, Any]) -> dict[str, Any]:
 
 def look(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a restore is decided from: the set, its manifest, its Secrets, the MLflow that would serve it, and whether other data are there."""
+    database = Database("tracking", os.environ["MLFLOW_BACKEND_STORE_URI"], os.environ)
+    with ExitStack() as stack:
+        found = census(reached(database, stack))
     repository = opened(complete(request, os.environ))
     wanted = chosen(repository.snapshots(WHOLE), request["set"])
     manifest = repository.manifest(wanted)
     with tempfile.TemporaryDirectory() as folder:
         repository.restore(wanted, manifest["secrets"], folder)
         secrets = held(Path(folder))
-    database = Database("tracking", os.environ["MLFLOW_BACKEND_STORE_URI"], os.environ)
-    with database.session() as cursor:
-        found = census(cursor)
     of_set = next(each["tables"] for each in manifest["databases"] if each["purpose"] == "tracking")
     occupied = database.name if found and differences(of_set, found) else ""
     told = {name: value for name, value in manifest.items() if name != "databases"}
