@@ -25,7 +25,7 @@ sys.path.insert(0, sys.argv[1])
 import backup_pod as pod
 folder = Path(sys.argv[3])
 pod.MADE_IN, pod.SECRETS, pod.TOOLS = folder / "made-in", folder / "secrets", Path(sys.argv[4])
-sys.exit(pod.answered(pod.ACTIONS[sys.argv[2]], str(folder / "settings.json")))
+sys.exit(pod.run(sys.argv[2], folder / "settings.json"))
 """
 
 
