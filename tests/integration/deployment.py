@@ -120,7 +120,7 @@ class Deployment:
 
     def stack(self) -> Stack:
         """How to reach what runs here, as its administrator."""
-        basic = self.variables.get("mlflow_server_auth") == "basic"
+        basic = self.variables.get("mlflow_server_auth") in ("basic", "jwt")
         return Stack(
             tracking_uri=f"http://127.0.0.1:{self.first_port}",
             tracking_username="admin" if basic else "",

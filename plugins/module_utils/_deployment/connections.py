@@ -89,6 +89,8 @@ class Login:
     issuers: Sequence[str] = ()
     audiences: Sequence[str] = ()
     how_to_use: Sequence[str] = ()
+    #: Whether a request reaches the server with the token of who has logged in.
+    forwards_token: bool = False
 
     def __bool__(self) -> bool:
         """Whether anything asks for a login."""

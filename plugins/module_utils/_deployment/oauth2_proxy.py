@@ -93,6 +93,7 @@ def _of_tokens(given: Sso) -> list[str]:
     return [
         "--email-domain=*", "--oidc-email-claim=sub", f"--oidc-groups-claim={given.groups_claim}",
         *(f"--allowed-group={group}" for group in given.allowed_groups),
+        *(["--set-authorization-header=true"] if given.forward_token else []),
         "--skip-jwt-bearer-tokens=true", *(f"--oidc-extra-audience={audience}" for audience in given.extra_audiences),
         *(f"--extra-jwt-issuers={each['issuer']}={each['audience']}" for each in given.extra_issuers),
     ]  # fmt: skip
@@ -198,7 +199,8 @@ def _middlewares(proxy: Proxy) -> list[Object]:
     """What Traefik does with a request, from outside to inside.
 
     A 401 gets words that MLflow's clients show, in the file that oauth2-proxy serves to everybody. The proxy is asked, which is told of the request
-    by Traefik alone, since nothing that a client sends counts as forwarded. What would say to MLflow who somebody is goes no further.
+    by Traefik alone, since nothing that a client sends counts as forwarded. What would say to MLflow who somebody is goes no further, except for the
+    token that the proxy has verified, where it is wanted.
     """
     given, labels = proxy.sso, proxy.sso.identity.labels
     explain = {"errors": {"status": ["401"], "query": "/robots.txt", "service": {"name": given.name, "port": PORT}}}
@@ -207,8 +209,11 @@ def _middlewares(proxy: Proxy) -> list[Object]:
         "trustForwardHeader": False,
         # A session that was refreshed; a long one is in several cookies.
         "addAuthCookiesToResponse": [COOKIE, *(f"{COOKIE}_{number}" for number in range(4))],
+        # In the place of the client's own.
+        **({"authResponseHeaders": ["Authorization"]} if given.forward_token else {}),
     }}  # fmt: skip
-    strip = {"headers": {"customRequestHeaders": dict.fromkeys(IDENTITY, "")}}
+    stripped = [name for name in IDENTITY if not (given.forward_token and name == "Authorization")]
+    strip = {"headers": {"customRequestHeaders": dict.fromkeys(stripped, "")}}
     specs = {"explain": explain, "authenticate": authenticate, "strip": strip}
     return [described(TRAEFIK, "Middleware", name, labels, spec=specs[what]) for what, name in given.middlewares.items()]
 

@@ -33,6 +33,11 @@ class Server:
     admin_username: str = "admin"
     default_permission: str = "READ"
     auth_cache_ttl: int = 60
+    jwt_issuers: Sequence[Mapping[str, Any]] = ()
+    jwt_roles: Sequence[Mapping[str, Any]] = ()
+    jwt_anonymous: str = "refuse"
+    jwt_algorithms: Sequence[str] = ("RS256", "ES256")
+    jwt_clock_skew: int = 30
     extra_hosts: Sequence[str] = ()
     extra_origins: Sequence[str] = ()
     pool_size: int | None = None
@@ -97,8 +102,13 @@ class Server:
 
     @property
     def is_basic(self) -> bool:
-        """Whether MLflow itself asks for a password."""
-        return self.auth == "basic"
+        """Whether MLflow itself knows users, and takes their passwords."""
+        return self.auth in ("basic", "jwt")
+
+    @property
+    def is_jwt(self) -> bool:
+        """Whether it takes tokens, too."""
+        return self.auth == "jwt"
 
     @property
     def is_public(self) -> bool:
@@ -128,7 +138,8 @@ class Server:
     @property
     def is_open(self) -> bool:
         """Whether nothing that is known asks for a password."""
-        return self.auth == "none" and self.ingress_auth == "none" and not self.middlewares and not self.login
+        is_known = self.is_basic and not (self.is_jwt and self.jwt_anonymous != "refuse")
+        return not is_known and self.ingress_auth == "none" and not self.middlewares and not self.login
 
     @property
     def has_own_tls(self) -> bool:

@@ -46,14 +46,18 @@ def _deployed(given: Given) -> Deployed:
     return Deployed(
         _server(given), read(Cluster, given["kubernetes"], ""), _database(given), read(Store, given["artifact_store"], ""),
         read(Image, given["image"], ""), given["secrets"], (service.get("spec") or {}).get("clusterIPs") or [],
-        Found.of(next(iter(there["deployments"]), {})), given["renewal"],
+        Found.of(next(iter(there["deployments"]), {})), given["renewal"], _jwt_programs(given), given.get("jwt_services"),
     )  # fmt: skip
+
+
+def _jwt_programs(given: Given) -> list[str]:
+    return given["jwt_programs"] if _server(given).is_jwt else []
 
 
 def _embedded(given: Given) -> server_embedded.Embedded:
     return server_embedded.Embedded(
         _server(given), read(server_embedded.Stack, given["embedded"], ""), _database(given), read(Store, given["artifact_store"], ""),
-        given["embedded_secrets"],
+        given["embedded_secrets"], _jwt_programs(given),
     )  # fmt: skip
 
 

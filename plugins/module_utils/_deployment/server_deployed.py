@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_settings, workload
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_jwt, server_settings, workload
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster, Database, Image, Store
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import Server
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_settings import PASSPHRASE, WEBHOOK_KEY
@@ -62,6 +62,9 @@ class Deployed:
     found: Found = field(default_factory=Found)
     #: The program that renews the certificate.
     renewal: str = ""
+    #: If the server takes tokens: the programs that verify them, and the Services of all namespaces, of which issuers may be some.
+    jwt_programs: Sequence[str] = ()
+    services: Sequence[Mapping[str, Any]] | None = None
 
     @cached_property
     def auth_ini(self) -> str:
@@ -85,7 +88,8 @@ class Deployed:
     @cached_property
     def checksum(self) -> str:
         """What changes if the pods must restart although their specification stays the same."""
-        read = [self.reference.hash, self.secret_variables, self.auth_ini, self.database.checksum, self.store.checksum]
+        read: list[Any] = [self.reference.hash, self.secret_variables, self.auth_ini, self.database.checksum, self.store.checksum]
+        read += [server_jwt.files(self.server, self.jwt_programs)] if self.server.is_jwt else []
         return checksum(as_json(read, sort_keys=True))
 
     @property

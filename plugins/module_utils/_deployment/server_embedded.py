@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_settings
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_jwt, server_settings
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Database, Store
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import Server
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_settings import PASSPHRASE, WEBHOOK_KEY
@@ -42,6 +42,8 @@ class Embedded:
     database: Database
     store: Store
     secrets: Mapping[str, str] = field(default_factory=dict)
+    #: The programs that verify tokens, if the server takes them.
+    jwt_programs: Sequence[str] = ()
 
     @property
     def home(self) -> str:
@@ -70,7 +72,7 @@ class Embedded:
         }
         return {
             **server_settings.settings(server, self.database, self.store), "MLOPS_MLFLOW_PACKAGES": self.stack.packages,
-            **referred, **keys, **(auth if server.is_basic else {}), **server.environment,
+            **referred, **keys, **(auth if server.is_basic else {}), **server.environment, **server_jwt.environment(server, f"{self.home}/jwt"),
         }  # fmt: skip
 
     @cached_property
@@ -80,7 +82,8 @@ class Embedded:
         variables = [f"{name}={shlex.quote(str(value))}" for name, value in self.environment.items()]
         head = ["# Written by mlops.mlflow.mlflow_server; changes are overwritten.", f"# MLflow {self.stack.mlflow_version}"]
         auth = {f"{self.home}/auth.ini": server_settings.auth_ini(self.server, self.database.auth_uri)} if self.server.is_basic else {}
-        return {f"{self.home}/server.env": _lines([*head, *used, *variables]), **auth}
+        tokens = {f"{self.home}/jwt/{name}": text for name, text in server_jwt.files(self.server, self.jwt_programs).items()}
+        return {f"{self.home}/server.env": _lines([*head, *used, *variables]), **auth, **tokens}
 
     @property
     def with_password(self) -> list[str]:

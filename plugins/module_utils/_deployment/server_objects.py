@@ -13,7 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_entrance, server_renewal, server_settings, workload
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
+    server_entrance,
+    server_jwt,
+    server_renewal,
+    server_settings,
+    workload,
+)
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import SECRET_KEYS, Server
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import CHECKSUM, SCHEMA, USER, Deployed, base64
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_entrance import NETWORKING, TRAEFIK
@@ -53,6 +59,7 @@ def parts(server: Server) -> list[Part]:
     return [
         Part("ServiceAccount", name, service_account),
         Part("Secret", f"{name}-env", secret),
+        Part("ConfigMap", server_jwt.name(server), jwt_programs, is_wanted=server.is_jwt),
         Part("Service", name, service),
         Part("NetworkPolicy", name, network_policy, NETWORKING),
         Part("NetworkPolicy", f"{name}-migration", migration_network_policy, NETWORKING),
@@ -146,6 +153,11 @@ def secret(deployed: Deployed) -> Object:
     return described("v1", "Secret", f"{deployed.server.name}-env", deployed.server.identity.labels, type="Opaque", data=data)
 
 
+def jwt_programs(deployed: Deployed) -> Object:
+    """Return what verifies tokens."""
+    return server_jwt.config_map(deployed.server, deployed.jwt_programs)
+
+
 def service(deployed: Deployed) -> Object:
     """Return the server's Service."""
     return workload.service(deployed.server.identity, deployed.server.name, "http", deployed.server.port)
@@ -165,7 +177,8 @@ def network_policy(deployed: Deployed) -> Object:
     if server.metrics_enabled:
         callers.append(_namespace(server.metrics_namespace))
     callers += workload.addresses(deployed.cluster.node_addresses)
-    egress = [*deployed.database_egress, *deployed.store.egress, *deployed.own_egress, *server.login.egress, *server.egress]
+    issuers = server_jwt.egress(server, deployed.services, deployed.cluster)
+    egress = [*deployed.database_egress, *deployed.store.egress, *deployed.own_egress, *server.login.egress, *issuers, *server.egress]
     return workload.network_policy(server.identity, server.name, egress, server.port, callers)
 
 
@@ -203,7 +216,7 @@ def _server_container(deployed: Deployed) -> Container:
     if server.is_basic:
         source = {"secretName": f"{server.name}-env", "defaultMode": 0o440, "items": [{"key": "auth.ini", "path": "auth.ini"}]}
         volumes.append(Volume("auth", AUTH_FOLDER, {"secret": source}, read_only=True))
-    volumes += [*deployed.database.mounts, *deployed.store.mounts]
+    volumes += [*server_jwt.volumes(server), *deployed.database.mounts, *deployed.store.mounts]
     return Container("mlflow", deployed.image, ["mlflow-server"], volumes, server.resources, _environment(deployed), {
         "args": server.arguments,
         "imagePullPolicy": server.image_pull_policy,
@@ -226,6 +239,7 @@ def _environment(deployed: Deployed) -> list[Object]:
         **({"MLFLOW_EXPOSE_PROMETHEUS": METRICS_FOLDER} if server.metrics_enabled else {}),
         "MLFLOW_UVICORN_OPTS": "--timeout-keep-alive 120",
         **server.environment,
+        **server_jwt.environment(server, server_jwt.FOLDER),
     }
     referred = server_settings.references(deployed.database, deployed.store)
     return [

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_jwt
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Database
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import RESERVED_SESSIONS, Server
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import minute
@@ -35,7 +36,7 @@ def unpublished(published: Mapping[str, Any]) -> list[str]:
 
 def problems(server: Server, database: Database) -> list[str]:
     """Return what is wrong with the variables and the database together."""
-    found = [*_sessions(server, database.max_connections), *_unset(server, database.max_connections)]
+    found = [*_sessions(server, database.max_connections), *_unset(server, database.max_connections), *server_jwt.problems(server)]
     if not server.is_on_kubernetes:
         return found
     return [*found, *_of_deployment(server), *_of_host(server), *_of_login(server), *_of_tls(server)]
@@ -87,16 +88,21 @@ def _of_host(server: Server) -> Iterator[str]:
     is_traefik = server.ingress_class == "traefik"
     if server.is_public and not _DNS_NAME.fullmatch(server.host):
         yield f"mlflow_server_host: '{server.host}' is not a DNS name; use one in lower-case letters, without scheme and port"
-    if server.is_public and server.is_open:
+    if server.is_public and server.is_open and not server.is_jwt:
         yield (
             f"mlflow_server_host: '{server.host}' exposes MLflow without authentication; set mlflow_server_auth: basic, "
             "mlflow_server_ingress_auth: basic, sso_provider, or mlflow_server_middlewares that authenticate requests, or leave mlflow_server_host "
             "empty"
         )
+    if server.is_public and server.is_open and server.is_jwt:
+        yield (
+            f"mlflow_server_jwt_anonymous: '{server.jwt_anonymous}' lets whoever reaches '{server.host}' in without a token; set refuse, or "
+            "sso_provider, or leave mlflow_server_host empty"
+        )
     if server.is_ingress_basic and server.is_basic:
         yield (
-            "mlflow_server_ingress_auth: basic and mlflow_server_auth: basic would both read the one Authorization header that a request has; set "
-            "one of them to none"
+            f"mlflow_server_ingress_auth: basic and mlflow_server_auth: {server.auth} would both read the one Authorization header that a request "
+            "has; set one of them to none"
         )
     if server.is_ingress_basic and server.is_ingress and not is_traefik:
         yield (
@@ -131,6 +137,11 @@ def _of_login(server: Server) -> Iterator[str]:
                 f"{variable}: basic and the login of the role sso would both read the one Authorization header that a request has; set {variable}: "
                 "none, or sso_provider: none"
             )
+    if server.is_jwt and not server.login.forwards_token:
+        yield (
+            "mlflow_server_auth: jwt reads the token that the login of the role sso keeps to itself; set sso_forward_token: true, so that MLflow "
+            "knows who has logged in"
+        )
     if server.tls == "none":
         yield (
             "mlflow_server_tls: none is plain HTTP, over which browsers do not send the cookie of the login of the role sso; set generated, "

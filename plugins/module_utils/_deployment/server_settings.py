@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_jwt
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Database, Store
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import Server
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import url_host
@@ -88,6 +89,7 @@ def auth_ini(server: Server, auth_uri: str) -> str:
         f"database_uri = {_doubled(auth_uri)}",
         f"admin_username = {_doubled(server.admin_username)}",
         f"auth_cache_ttl_seconds = {server.auth_cache_ttl}",
+        *([server_jwt.FUNCTION] if server.is_jwt else []),
     ]
     return "".join(f"{line}\n" for line in lines)
 

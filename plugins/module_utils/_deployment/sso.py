@@ -40,6 +40,7 @@ class Sso:
     allowed_groups: Sequence[str] = ()
     extra_audiences: Sequence[str] = ()
     extra_issuers: Sequence[Mapping[str, str]] = ()
+    forward_token: bool = False
     logout_url: str = ""
     session_refresh: str = "4m"
     session_expire: str = "12h"
@@ -96,7 +97,7 @@ def connection(sso: Sso) -> Object:
     return {
         "middlewares": list(sso.middlewares.values()),
         "routes": [{"path": PAGES, "service": sso.name, "port": PORT}],
-        "egress": [], "callers": [],
+        "egress": [], "callers": [], "forwards_token": sso.forward_token,
         "issuers": _distinct(issuers), "audiences": _distinct(audiences),
         "how_to_use": [
             f"People log in at {sso.issuer_url}, and log out at {PAGES}sign_out",

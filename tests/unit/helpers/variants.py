@@ -43,6 +43,15 @@ PUBLIC: dict[str, list[Any]] = {
     "tls": ["provided", "cert_manager", "external", "none"], "tls_issuer_kind": ["Issuer"], "ingress_namespace": ["ingress"],
     "ingress_pods": [{}], "metrics_enabled": [True], "auth": ["basic"], "replicas": [2], "name": ["akko-akko-mlflow"],
 }  # fmt: skip
+#: The same of a server that takes tokens.
+JWT: dict[str, list[Any]] = {
+    "jwt_issuers": [
+        [{"kubernetes": True, "audience": "mlflow"}], [{"issuer": "https://10.0.0.9:8443/a", "audience": "a", "ca": "-----BEGIN CERTIFICATE-----"}],
+    ],
+    "jwt_roles": [[{"value": "/risk", "role": "editor"}]], "jwt_anonymous": ["user", "everything"], "jwt_algorithms": [["ES512"]],
+    "jwt_clock_skew": [0, "5"], "environment": [{"PYTHONPATH": "/own"}], "name": ["akko-akko-mlflow"], "replicas": [2], "admin_username": ["root"],
+}  # fmt: skip
+TOKENS: dict[str, Any] = {"auth": "jwt", "jwt_issuers": [{"issuer": "https://login.example.com/realms/akko", "audience": "mlflow"}]}
 ENTRANCE: dict[str, Any] = {"host": "mlflow.example.com", "tls_certificate": "c", "tls_key": "k", "tls_issuer": "letsencrypt"}
 POSTGRESQL: dict[str, list[Any]] = {
     "port": [5433], "name": ["akko-postgresql"], "app": ["pg"], "image": ["docker.io/own/postgres:17"], "volume_size": ["1Gi"],
@@ -66,7 +75,7 @@ SSO: dict[str, list[Any]] = {
     "issuer_url": ["http://10.0.0.9:8080/realms/akko", "https://accounts.example.com"], "issuer_ca": ["-----BEGIN CERTIFICATE-----"],
     "internal_issuer_url": ["http://keycloak.akko.svc:8080/realms/akko"], "client_id": ["mlflow-proxy"], "scope": ["openid groups"],
     "existing_secret": [{"name": "login"}, {"name": "login", "key": "secret"}], "groups_claim": ["roles"],
-    "allowed_groups": [["data-science", "ops"]], "extra_audiences": [["other"]],
+    "allowed_groups": [["data-science", "ops"]], "extra_audiences": [["other"]], "forward_token": [True],
     "extra_issuers": [[{"issuer": "https://kubernetes.default.svc", "audience": "mlflow"}]],
     "logout_url": ["https://accounts.example.com/logout?a=b"], "session_refresh": ["59m"], "session_expire": ["1h"], "name": ["akko-login"],
     "image": ["docker.io/own/oauth2-proxy:7.15.6"], "replicas": [2, "3"], "resources": [{"limits": {"cpu": 1}}], "trusted_proxies": [["10.0.0.0/8"]],
@@ -110,7 +119,7 @@ def servers() -> list[dict[str, Any]]:
     return [
         *one_by_one(SERVER, {}), *one_by_one(SERVER, {"auth": "basic", "max_replicas": 3}), *one_by_one(PUBLIC, ENTRANCE), *one_by_one(PUBLIC, basic),
         *one_by_one(PUBLIC, ENTRANCE | {"gateways": [{"name": "public"}], "tls": "external"}),
-        *one_by_one(PUBLIC, ENTRANCE | {"sso": LOGIN}),
+        *one_by_one(PUBLIC, ENTRANCE | {"sso": LOGIN}), *one_by_one(JWT, TOKENS), ENTRANCE | TOKENS | {"sso": LOGIN | {"forwards_token": True}},
         ENTRANCE | {"sso": LOGIN | {"callers": [{"podSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 443}]}]}},
         {"store": artifact_store_decisions.DECISIONS["volume_connection"](deployments.volume(**VOLUME[0]))},
         ENTRANCE | {"sso": LOGIN, "gateways": [{"name": "public"}], "tls": "external"},

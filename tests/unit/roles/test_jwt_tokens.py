@@ -4,7 +4,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt_tokens import FRESH, PAUSE, Issuer, Key, Keys, Refused, Settings, Verifier, key_set
 from loopback import Authority, Server, reply
-from tokens import AUDIENCE, ISSUER, Signer, base64url, unsigned, with_mac
+from tokens import AUDIENCE, ISSUER, NOW, Signer, base64url, unsigned, with_mac
 
 RSA, OTHER, EC = Signer("one"), Signer("other"), Signer.on_curve("curve", ec.SECP256R1())
 ACCOUNT: dict[str, Any] = {"iss": "https://cluster", "sub": "system:serviceaccount:airflow:worker", "preferred_username": None}
@@ -50,7 +49,7 @@ class Clock:
         return self.now
 
 
-def verifier(*signers: Signer, now: Callable[[], float] = time.time, **settings: Any) -> Verifier:
+def verifier(*signers: Signer, now: Callable[[], float] = lambda: NOW, **settings: Any) -> Verifier:
     source = Source(*(signers or (RSA, EC)))
     given: dict[str, Any] = {"issuers": TRUSTED, "roles": ROLES, "administrator": "admin", **settings}
     return Verifier(Settings(**given), lambda each: Keys(each.issuer, source), now)
@@ -108,7 +107,6 @@ def test_the_signatures_of_rfc_7515_are_verified() -> None:
         assert not Key.of(key).verifies("ES256" if algorithm == "RS256" else "RS256", signed, raw)
 
 
-NOW = time.time()
 HOSTILE: list[tuple[str, str]] = [
     (f"{unsigned({'alg': 'none', 'kid': 'one'}, {})}.", "not signed by one of"),
     (f"{unsigned({'alg': 'NONE', 'kid': 'one'}, {})}.AA", "not signed by one of"),
