@@ -180,7 +180,7 @@ def test_many_first_requests_at_once_make_one_user(deployment: Deployment, issue
 
 def test_whoever_has_no_right_token_is_refused(deployment: Deployment, issuer: Issuer, administrator: Caller, experiment: str) -> None:
     token, now, signer = issuer.token("ann", "/risk-leads"), time.time(), issuer.signers[-1]
-    mine = {"iss": issuer.url, "iat": now, "exp": now + 300}
+    mine: dict[str, Any] = {"iss": issuer.url, "iat": now, "exp": now + 300}
     hostile = {
         "none": f"{unsigned({'alg': 'none', 'kid': signer.kid}, mine)}.", "mac": with_mac(signer.pem, signer.kid, **mine),
         "other key": Signer(signer.kid).token(**mine), "expired": issuer.token("ann", exp=now - 60), "audience": issuer.token("ann", aud="account"),

@@ -93,7 +93,7 @@ def test_it_may_reach_the_issuers_and_nobody_else(issuer: dict[str, Any], servic
 
 @pytest.mark.parametrize("auth", ["none", "basic"])
 def test_other_servers_have_nothing_of_it(auth: str) -> None:
-    given = {"jwt_issuers": [KEYCLOAK, CLUSTER], "jwt_roles": ROLES, "jwt_anonymous": "everything", "jwt_algorithms": [], "jwt_clock_skew": -1}
+    given: dict[str, Any] = {"jwt_issuers": [KEYCLOAK, CLUSTER], "jwt_roles": ROLES, "jwt_anonymous": "everything", "jwt_algorithms": [], "jwt_clock_skew": -1}
     assert plan(auth=auth, **given) == plan(auth=auth)
     assert "jwt" not in json.dumps(plan(auth=auth)).lower()
     assert DECISIONS["problems"](deployments.server(auth=auth, **given)) == []
