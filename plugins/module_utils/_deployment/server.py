@@ -111,6 +111,11 @@ class Server:
         return self.auth == "jwt"
 
     @property
+    def is_anonymous(self) -> bool:
+        """Whether it takes tokens, and lets callers without one in."""
+        return self.is_jwt and self.jwt_anonymous != "refuse"
+
+    @property
     def is_public(self) -> bool:
         """Whether it has a name outside the cluster."""
         return bool(self.host)
@@ -138,8 +143,7 @@ class Server:
     @property
     def is_open(self) -> bool:
         """Whether nothing that is known asks for a password."""
-        is_known = self.is_basic and not (self.is_jwt and self.jwt_anonymous != "refuse")
-        return not is_known and self.ingress_auth == "none" and not self.middlewares and not self.login
+        return (self.auth == "none" or self.is_anonymous) and self.ingress_auth == "none" and not self.middlewares and not self.login
 
     @property
     def has_own_tls(self) -> bool:

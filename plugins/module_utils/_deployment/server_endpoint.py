@@ -71,6 +71,7 @@ def endpoint(deployed: Deployed, host: Host) -> Object:
         "public_uri": server.public_uri,
         "health_uri": f"{server.uri(namespace)}/health",
         "username": server.admin_username if server.is_basic else "",
+        "anonymous": server.is_anonymous,
         "password_secret": {"name": server.name, "key": "admin-password"} if server.is_basic else {},
         "public": public(deployed),
         "image": deployed.image,

@@ -30,6 +30,7 @@ class Endpoint:
     image: str = ""
     image_pull_policy: str = "IfNotPresent"
     username: str = ""
+    anonymous: bool = False
     password_secret: Mapping[str, str] = field(default_factory=dict)
     hosts: Sequence[str] = ()
     egress: Sequence[Mapping[str, Any]] = field(default_factory=lambda: ANYWHERE)

@@ -23,7 +23,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload 
 NAME = "mlflow-client"
 #: Where a client has the authority of the server's certificate.
 CA_FOLDER = "/etc/mlflow/client"
-PASSWORD, TOKEN = "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"
+PASSWORD, TOKEN, AUTH = "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH"
 NAMESPACE = "kubernetes.io/metadata.name"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.client import PASSWORD, TOKEN, Client, Entry
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.client import AUTH, PASSWORD, TOKEN, Client, Entry
 
 _NAME = re.compile("[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?")
 _NAMESPACE = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -62,7 +62,7 @@ def _of_names(entry: Entry) -> Iterator[str]:
 def _of_login(client: Client) -> Iterator[str]:
     entry, given = client.entry, {*client.entry.environment, *client.entry.secret_environment}
     has_password = bool(entry.password) or PASSWORD in given
-    if client.server.username and not entry.username and TOKEN not in given:
+    if client.server.username and not client.server.anonymous and not entry.username and not given & {TOKEN, AUTH}:
         yield (
             f"username: MLflow asks {entry.title} for a password; declare a user with mlflow_resources_declaration, and set username and password "
             f"here, or {TOKEN} in secret_environment"

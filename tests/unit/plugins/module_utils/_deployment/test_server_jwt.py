@@ -10,6 +10,7 @@ import variants
 from jwt_tokens import Settings
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_jwt
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import decisions as clients
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import Server
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_decisions import DECISIONS
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import CHECKSUM
@@ -93,7 +94,8 @@ def test_it_may_reach_the_issuers_and_nobody_else(issuer: dict[str, Any], servic
 
 @pytest.mark.parametrize("auth", ["none", "basic"])
 def test_other_servers_have_nothing_of_it(auth: str) -> None:
-    given: dict[str, Any] = {"jwt_issuers": [KEYCLOAK, CLUSTER], "jwt_roles": ROLES, "jwt_anonymous": "everything", "jwt_algorithms": [], "jwt_clock_skew": -1}
+    wrong: dict[str, Any] = {"jwt_anonymous": "everything", "jwt_algorithms": [], "jwt_clock_skew": -1}
+    given: dict[str, Any] = {"jwt_issuers": [KEYCLOAK, CLUSTER], "jwt_roles": ROLES, **wrong}
     assert plan(auth=auth, **given) == plan(auth=auth)
     assert "jwt" not in json.dumps(plan(auth=auth)).lower()
     assert DECISIONS["problems"](deployments.server(auth=auth, **given)) == []
@@ -127,6 +129,20 @@ def test_embedded_the_files_are_in_a_folder_of_their_own() -> None:
         assert files[f"/home/x/mlflow/jwt/{program}"] == (role.path / "files" / "jwt" / program).read_text()
     names = {path.removeprefix("/home/x/mlflow/") for path in role.decided("embedded", mlflow_server_auth="basic")["service_files"]}
     assert names == {"server.env", "auth.ini"}
+
+
+def test_clients_need_a_login_unless_those_without_one_are_let_in() -> None:
+    def said(environment: dict[str, Any], **given: Any) -> list[str]:
+        entry = {"kind": "namespace", "namespace": "shop", "environment": environment}
+        endpoint = DECISIONS["deployment"](deployments.server(**given))["endpoint"]
+        found: list[str] = clients.DECISIONS["problems"](deployments.clients(entry, endpoint=endpoint))
+        return found
+
+    jwt: dict[str, Any] = {"auth": "jwt", "jwt_issuers": [CLUSTER]}
+    assert "username: MLflow asks namespace in namespace shop for a password" in said({}, **jwt)[0]
+    assert said({"MLFLOW_TRACKING_AUTH": "kubernetes"}, **jwt) == []
+    assert said({}, **jwt, jwt_anonymous="everything") == []
+    assert len(said({}, auth="basic", jwt_anonymous="everything")) == 1
 
 
 LOGIN = variants.LOGIN
