@@ -35,11 +35,13 @@ class Issuer:
     signers: list[Signer] = field(default_factory=lambda: [Signer("first")])
     is_down: bool = False
     url: str = ""
+    ca: str = ""
 
     @contextmanager
     def running(self) -> Iterator[Issuer]:
         """Serve until the block ends."""
         authority = Authority(self.folder)
+        self.ca = authority.path.read_text().split("-----BEGIN PRIVATE")[0]
 
         def answer(handler: Any, script: Server) -> None:
             document = {"issuer": self.url, "jwks_uri": f"{self.url}/certs"}
@@ -65,7 +67,7 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
 
 @pytest.fixture(scope="module")
 def deployment(issuer: Issuer) -> Iterator[Deployment]:
-    trusted = {"issuer": issuer.url, "audience": AUDIENCE, "ca": (issuer.folder / "authority.pem").read_text().split("-----BEGIN PRIVATE")[0]}
+    trusted = {"issuer": issuer.url, "audience": AUDIENCE, "ca": issuer.ca}
     made = Deployment("jwt", 27600, {
         "mlflow_server_auth": "jwt", "mlflow_server_workers": 2, "mlflow_server_jwt_issuers": [trusted], "mlflow_server_jwt_roles": ROLES,
         "mlflow_server_default_permission": "NO_PERMISSIONS", "mlflow_server_auth_cache_ttl": CACHED,
