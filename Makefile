@@ -15,7 +15,7 @@ export ANSIBLE_HOME ?= $(CURDIR)/build/ansible
 export XDG_CACHE_HOME ?= $(CURDIR)/build/cache
 endif
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env backup restore status lock docs docs-site build lint unit contract sanity integration utils utils-slow utils-airflow utils-extras clients healing hostile parts akko outages airgap upgrade ha test-quick test test-all bench bench-k3s publishable release clean
+.PHONY: help setup up down destroy env backup restore maintenance status lock docs docs-site build lint unit contract sanity integration utils utils-slow utils-airflow utils-extras clients healing hostile parts akko outages airgap upgrade ha test-quick test test-all bench bench-k3s publishable release clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +41,9 @@ backup: setup ## Back it up; ARGS='-e mlflow_backup_drill=true' tries the new se
 
 restore: setup ## Restore the last backup, after a loss or on a new machine
 	@ansible-playbook playbooks/restore.yml $(ARGS)
+
+maintenance: setup ## Delete for good what was deleted in MLflow more than 30 days ago; ARGS=--check shows it
+	@ansible-playbook playbooks/maintenance.yml $(ARGS)
 
 status: setup ## Show what runs, since when, sizes and the last backup; fails if something is wrong
 	@ansible-playbook playbooks/status.yml $(ARGS)
@@ -88,7 +91,7 @@ lint: setup ## Lint everything: Python, types, roles, documentation, shell
 	@shellcheck $$(git ls-files -co --exclude-standard '.ci/*' '*.sh' ':!*.py')
 
 # Doctests of the CI stages, of files that run on hosts and in images, and of the test hosts.
-DOCTESTS := .ci/stages.py roles/embedded/files/stack.py roles/artifact_store/files/move.py roles/mlflow_backup/files roles/mlflow_server/files/jwt/jwt_tokens.py $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in
+DOCTESTS := .ci/stages.py roles/embedded/files/stack.py roles/artifact_store/files/move.py roles/mlflow_backup/files roles/mlflow_maintenance/files/maintenance_plan.py roles/mlflow_server/files/jwt/jwt_tokens.py $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in
 
 # CI tries the same inputs each time, so that a commit is red for what it changed; `make hostile` looks for new ones.
 SAME_INPUTS := --hypothesis-seed=0
