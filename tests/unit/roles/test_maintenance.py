@@ -49,7 +49,8 @@ def names(plan: Plan) -> list[str]:
 
 
 def test_what_is_old_enough_goes_and_what_is_not_stays() -> None:
-    runs = [run("old"), run("new", time=NEW), run("at-the-age", time=NOW - 30 * DAY), run("later", time=NOW - 30 * DAY + 1), run("unknown", time=None)]
+    times = {"old": OLD, "new": NEW, "at-the-age": NOW - 30 * DAY, "later": NOW - 30 * DAY + 1, "unknown": None}
+    runs = [run(id_, time=time) for id_, time in times.items()]
     assert names(planned(Facts([experiment("1")], runs, [], []))) == ["old", "at-the-age"]
 
 
@@ -111,7 +112,8 @@ def test_a_folder_that_leads_elsewhere_stays() -> None:
 
 
 def test_an_experiment_may_have_an_age_of_its_own() -> None:
-    facts = Facts([experiment("1", deleted=True, name="a"), experiment("2", deleted=True, name="b")], [run("r", "1"), run("s", "2", time=NEW)], [], [])
+    experiments = [experiment("1", deleted=True, name="a"), experiment("2", deleted=True, name="b")]
+    facts = Facts(experiments, [run("r", "1"), run("s", "2", time=NEW)], [], [])
     assert names(planned(facts, Ages(30 * DAY, {"a": -1, "b": 0}))) == ["s", "2"]
     assert planned(facts, Ages(30 * DAY, {"a": -1, "b": 0})).kept == []
 
