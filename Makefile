@@ -15,7 +15,7 @@ export ANSIBLE_HOME ?= $(CURDIR)/build/ansible
 export XDG_CACHE_HOME ?= $(CURDIR)/build/cache
 endif
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env backup restore maintenance status lock docs docs-site build lint unit contract sanity integration utils utils-slow utils-airflow utils-extras clients healing hostile parts akko outages airgap upgrade ha test-quick test test-all bench bench-k3s publishable release clean
+.PHONY: help setup up down destroy env backup restore maintenance status doctor lock docs docs-site build lint unit contract sanity integration utils utils-slow utils-airflow utils-extras clients healing hostile parts akko outages airgap upgrade ha test-quick test test-all bench bench-k3s publishable release clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,6 +47,9 @@ maintenance: setup ## Delete for good what was deleted in MLflow more than 30 da
 
 status: setup ## Show what runs, since when, sizes and the last backup; fails if something is wrong
 	@ansible-playbook playbooks/status.yml $(ARGS)
+
+doctor: setup ## Find what is wrong with it, layer by layer: cause and cure
+	@ansible-playbook playbooks/diagnose.yml $(ARGS)
 
 env: $(if $(ARGS),setup) ## Print environment variables for clients, for eval "$(make env)"; ARGS as for make up
 ifeq ($(strip $(ARGS)),)

@@ -1,7 +1,7 @@
 """Write what follows from the documentation of modules and roles, and from the registry of kinds: ``make docs``.
 
-The action group, the table of modules in README.md, what info modules return, the reference of a declaration, and README.md and
-meta/main.yml of each role.
+The action group, the table of modules in README.md, what info modules return, the reference of a declaration, the checks of the embedded stack, and
+README.md and meta/main.yml of each role.
 """
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from ansible_collections.mlops.mlflow.plugins.doc_fragments.resources import ModuleDocFragment
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.embedded_diagnosis import runbook
 from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +24,9 @@ ROLES = sorted(path.parents[1] for path in ROOT.glob("roles/*/meta/argument_spec
 MODULES = ROOT / "plugins" / "modules"
 REFERENCE = ROOT / "docs" / "declaration.md"
 MARK = "<!-- What follows is written by `make docs`. -->\n"
+#: The checks of an embedded stack.
+RUNBOOK = ROOT / "docs" / "diagnose.md"
+RUNBOOK_MARK = "<!-- What follows is written by `make docs` from the checks. -->"
 #: The table of modules in README.md ends with an empty line.
 TABLE = "<!-- This table is written by `make docs`. -->\n"
 #: The modules that are about no kind of a declaration: what the others stand on, and what only reads.
@@ -184,6 +188,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     """Each file that is written here, and its text as it should be."""
     yield REFERENCE, REFERENCE.read_text().partition(MARK)[0] + MARK + reference()
     yield ROOT / "meta" / "runtime.yml", action_groups()
+    yield RUNBOOK, f"{RUNBOOK.read_text().partition(RUNBOOK_MARK)[0]}{RUNBOOK_MARK}\n\n{runbook()}"
     before, _mark, after = (ROOT / "README.md").read_text().partition(TABLE)
     yield ROOT / "README.md", f"{before}{TABLE}\n{modules_table()}\n{after.removeprefix(chr(10)).partition(chr(10) * 2)[2]}"
     for section, kind in KINDS.items():

@@ -14,6 +14,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     backup,
     backup_kubernetes,
     backup_kubernetes_restore,
+    embedded_diagnosis,
     embedded_status,
     k3s_decisions,
     kubernetes,
@@ -58,7 +59,7 @@ _value:
 DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "artifact_store": artifact_store_decisions.DECISIONS,
     "k3s": k3s_decisions.DECISIONS,
-    "embedded": embedded_status.DECISIONS,
+    "embedded": {**embedded_status.DECISIONS, **embedded_diagnosis.DECISIONS},
     "kubernetes": kubernetes.DECISIONS,
     "mlflow_backup": {**backup.DECISIONS, **backup_kubernetes.DECISIONS, **backup_kubernetes_restore.DECISIONS},
     "mlflow_clients": clients.DECISIONS,

@@ -112,10 +112,10 @@ class Server:
         }  # fmt: skip
         user: dict[str, Any] = {"user": home.stat().st_uid, "group": home.stat().st_gid, "extra_groups": []} if os.getuid() == 0 else {}
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        command = [str(home / "venv/bin/python"), "-c", (FILES / "run.py").read_text()]
+        command = [str(home / "venv/bin/python"), "-c", (ROOT / "roles/embedded/files/run.py").read_text()]
         running = subprocess.Popen(command, cwd="/", start_new_session=True, **user, **pipes)
         assert running.stdin
-        running.stdin.write(json.dumps({"programs": programs, "settings": {**given, **settings}}))
+        running.stdin.write(json.dumps({"programs": programs, "program": "maintenance", "settings": {**given, **settings}}))
         running.stdin.close()
         running.stdin = None
         return running

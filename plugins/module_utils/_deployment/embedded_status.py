@@ -95,10 +95,11 @@ def _problems(given: Mapping[str, Any], now: float) -> Iterator[str]:
         yield f"MLflow does not answer at {measured['uri']}: {measured['silence']}; see {given['home']}/log/mlflow.log"
     if measured["free"] < _LITTLE:
         yield f"The disk of {given['home']} has {amount(measured['free'])} free; free some space"
-    yield from _problems_of_backups(measured["backups"], now)
+    yield from problems_of_backups(measured["backups"], now)
 
 
-def _problems_of_backups(backups: Mapping[str, Any], now: float) -> Iterator[str]:
+def problems_of_backups(backups: Mapping[str, Any], now: float) -> Iterator[str]:
+    """Return what is wrong with the backups that ``status.py`` has seen."""
     made, failed, drill = backups.get("backup"), backups.get("failed"), backups.get("drill")
     if failed:
         yield f"The backup of {failed['time']} failed: {failed['problem']}"

@@ -181,8 +181,8 @@ def started(home: Path) -> subprocess.CompletedProcess[str]:
     """The program as the role starts it, without a file of it on the host."""
     files = ROLES / "mlflow_maintenance/files"
     programs = {path.stem: path.read_text() for path in files.glob("maintenance*.py")}
-    request = {"programs": programs, "settings": {"environment_file": f"{home}/server.env"}}
-    command = [sys.executable, "-c", (files / "run.py").read_text()]
+    request = {"programs": programs, "program": "maintenance", "settings": {"environment_file": f"{home}/server.env"}}
+    command = [sys.executable, "-c", (ROLES / "embedded/files/run.py").read_text()]
     return subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False, cwd="/")
 
 

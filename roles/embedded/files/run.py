@@ -1,4 +1,7 @@
-"""Runs a program of several files that are in no folder of the host: standard input has ``programs``, their sources by name, and ``settings``."""
+"""Runs a program of several files that are in no folder of the host.
+
+Standard input has ``programs``, their sources by name, ``program``, which of them begins, and its ``settings``.
+"""
 from __future__ import annotations
 
 import json
@@ -28,4 +31,4 @@ class Sources(MetaPathFinder, InspectLoader):
 if __name__ == "__main__":
     given = json.load(sys.stdin)
     sys.meta_path.insert(0, Sources(given["programs"]))
-    sys.exit(import_module("maintenance").main(given["settings"]))
+    sys.exit(import_module(given["program"]).main(given["settings"]))
