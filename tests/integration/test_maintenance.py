@@ -74,7 +74,7 @@ class Server:
     def sql(self, statement: str, *values: Any) -> list[Any]:
         """The rows of a query, or of what an update returns."""
         there = self.stack.stack()
-        login = {"user": there.pg_user, "password": there.pg_password, "dbname": "mlflow"}
+        login: dict[str, Any] = {"user": there.pg_user, "password": there.pg_password, "dbname": "mlflow"}
         with closing(psycopg2.connect(host=there.pg_host, port=there.pg_port, **login)) as session, session, session.cursor() as cursor:
             cursor.execute(statement, values)
             return list(cursor.fetchall()) if cursor.description else []

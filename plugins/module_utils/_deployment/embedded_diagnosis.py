@@ -117,7 +117,7 @@ _ERRORS = (
     ("password authentication failed", "the password in secrets/postgresql_password is not the one that PostgreSQL has", _UP),
     ("does not exist", "the database or its user is missing", "restore a backup (in a checkout: make restore)"),
     ("Connection refused", "nothing listens there, since it starts, or on another port", f"wait a minute; otherwise {_UP}"),
-    ("too many clients", "all connections are in use", "raise postgresql_max_connections, or lower mlflow_server_workers"),
+    ("too many c", "all connections are in use", "raise postgresql_max_connections, or lower mlflow_server_workers"),
     ("timeout", "PostgreSQL is too busy to answer", "look at what else this machine does"),
 )
 
