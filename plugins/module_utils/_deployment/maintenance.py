@@ -83,8 +83,10 @@ def report(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def failure(found: Mapping[str, Any]) -> str:
-    """Return what could not be deleted, in one sentence."""
+    """Return what could not be deleted, in one sentence; empty if all could be."""
     failed = found["failed"]
+    if not failed:
+        return ""
     first = failed[0]
     others = f" and {len(failed) - 1} more" if failed[1:] else ""
     return (

@@ -222,4 +222,5 @@ def test_the_program_is_given_what_it_reads(role: Role) -> None:
 def test_what_could_not_be_deleted_is_said() -> None:
     failed = [{"kind": "run", "id": "ab", "why": "Access Denied"}, {"kind": "run", "id": "cd", "why": "x"}]
     assert decisions.failure({"failed": failed}).startswith("mlflow_maintenance: run ab and 1 more could not be deleted (Access Denied), ")
+    assert decisions.failure({"failed": []}) == ""
     assert decisions.report({"failed": failed, "lines": [], "changed": True}) == {"failed": failed}
