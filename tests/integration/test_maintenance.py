@@ -124,10 +124,11 @@ class Server:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     stack = Deployment("maintenance", 27900, {"mlflow_server_auth": "basic", "artifact_store_provider": None})
-    if not os.environ.get("MLFLOW_TEST_KEEP"):
-        stack.remove()
+    kept = bool(os.environ.get("MLFLOW_TEST_KEEP")) and (stack.home / "verified").exists()
     try:
-        stack.up()
+        if not kept:
+            stack.remove()
+            stack.up()
         yield Server(stack)
     finally:
         if not os.environ.get("MLFLOW_TEST_KEEP"):
@@ -145,6 +146,7 @@ def test_check_mode_says_what_a_run_deletes_and_a_second_run_deletes_nothing(ser
     gone, held, used = (server.experiment(f"{name}-{time.time_ns()}") for name in ("gone", "held", "used"))
     old = {gone, server.run(gone), server.model(gone, server.run(gone))}
     old |= {row[0] for row in server.sql("SELECT run_uuid FROM runs WHERE experiment_id = %s", int(gone))}
+    old |= {server.trace(gone, now())}
     kept = server.run(held)
     old |= {alone := server.run(held)}
     name = f"kept-{time.time_ns()}"

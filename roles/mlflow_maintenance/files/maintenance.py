@@ -21,6 +21,8 @@ from maintenance_plan import Ages, Amount, Kept, Plan, Planner, Thing, folders, 
 
 #: How long it waits for a backup, in seconds.
 PATIENCE = 600
+#: Later than any trace begins, in milliseconds.
+EVER = 1 << 62
 #: What a process has of its own, beside the environment of the server.
 OWN = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 
@@ -100,19 +102,33 @@ class Maintenance:
             if thing.kind == "experiment":
                 raise OSError("it is not empty; see why its runs and logged models stay")
             return None
-        has_folder = bool(thing.place) and (thing.kind != "experiment" or self.planner.is_private(thing, self.artifacts.place))
-        found = self.artifacts.measure(thing.place) if has_folder else Amount()
         if thing.kind == "experiment":
-            if self.check and has_folder:
-                spent = self.spent.get(thing.id, Amount())
-                found.add(-spent.files, -spent.bytes)
-        elif thing.place.startswith(f"{self.planner.experiments[thing.experiment].place}/"):
+            return self.remove_experiment(thing)
+        found = self.artifacts.measure(thing.place) if thing.place else Amount()
+        if thing.place.startswith(f"{self.planner.experiments[thing.experiment].place}/"):
             self.spent.setdefault(thing.experiment, Amount()).add(found.files, found.bytes)
         if not self.check:
-            if has_folder:
+            if thing.place:
                 self.artifacts.delete(thing.place)
             self.rows.delete(thing)
-        return {"files": found.files, "bytes": found.bytes, **({"of": thing.experiment} if thing.kind != "experiment" else {"name": thing.name})}
+        return {"files": found.files, "bytes": found.bytes, "of": thing.experiment}
+
+    def remove_experiment(self, thing: Thing) -> dict[str, Any]:
+        """Delete an experiment of which the runs and logged models are gone, with its traces; how much that is beside them."""
+        # The database would delete the rows of traces with the experiment's, and leave what is in the stores.
+        traces = self.remove_traces_of(thing, EVER)
+        found = Amount(traces["files"], traces["bytes"])
+        if self.planner.is_private(thing, self.artifacts.place):
+            rest = self.artifacts.measure(thing.place)
+            if self.check:
+                spent = self.spent.get(thing.id, Amount())
+                rest.add(-spent.files - found.files, -spent.bytes - found.bytes)
+            found.add(rest.files, rest.bytes)
+            if not self.check:
+                self.artifacts.delete(thing.place)
+        if not self.check:
+            self.rows.delete(thing)
+        return {"files": found.files, "bytes": found.bytes, "name": thing.name}
 
     def remove_traces(self) -> None:
         """Delete the traces that are older than their experiments keep them."""
