@@ -159,7 +159,8 @@ class Maintenance:
         walked = self.artifacts.walk() if self.settings["orphans"] != "ignore" else None
         if walked is None:
             return None
-        there, foreign = folders(walked, (self.now - self.settings["deleted_for"]) / 1000)
+        before = (self.now - self.settings["deleted_for"]) / 1000
+        there, foreign = folders(walked, before, self.planner.chosen_paths(self.artifacts.place))
         by_kind: dict[str, dict[str, str]] = {}
         for folder in there:
             kind, name = owner(folder)

@@ -247,6 +247,11 @@ class Planner:
                 made.experiments.append(each)
         return made
 
+    def chosen_paths(self, place: Place) -> tuple[str, ...]:
+        """Return the paths below the destination that experiments have by the choice of whoever created them."""
+        paths = [(each, place.path(each.place)) for each in self.facts.experiments]
+        return tuple(f"{path}/" for each, path in paths if path is not None and path != each.id)
+
     def is_private(self, experiment: Thing, place: Place) -> bool:
         """Whether MLflow itself has chosen the folder of an experiment, and nothing else is in it, so that the whole folder goes with it."""
         if experiment.place != f"{place.destination}/{experiment.id}":
@@ -272,12 +277,14 @@ class Amount:
         self.files, self.bytes = self.files + files, self.bytes + count
 
 
-def folders(objects: Iterable[tuple[str, int, float]], before: float) -> tuple[dict[str, Amount], Amount]:
+def folders(objects: Iterable[tuple[str, int, float]], before: float, chosen: tuple[str, ...] = ()) -> tuple[dict[str, Amount], Amount]:
     """Return the folders of runs, logged models and traces in which everything is older, and what is in no such folder.
 
+    ``chosen`` are the paths that experiments have by the choice of whoever created them, of which nothing is said.
+
     >>> run, other = "0" * 32, "1" * 32
-    >>> objects = [(f"1/{run}/artifacts/a", 5, 1.0), (f"1/{run}/artifacts/b", 6, 2.0), (f"1/{other}/x", 1, 9.0), ("mine/x", 7, 1.0)]
-    >>> found, foreign = folders(objects, 3.0)
+    >>> objects = [(f"1/{run}/artifacts/a", 5, 1.0), (f"1/{run}/artifacts/b", 6, 2.0), (f"1/{other}/x", 1, 9.0), ("mine/x", 7, 1.0), ("yours/x", 2, 1.0)]
+    >>> found, foreign = folders(objects, 3.0, ("yours/",))
     >>> found == {f"1/{run}": Amount(2, 11)}, foreign
     (True, Amount(files=1, bytes=7))
     """
@@ -285,6 +292,8 @@ def folders(objects: Iterable[tuple[str, int, float]], before: float) -> tuple[d
     foreign, young = Amount(), set()
     for path, size, modified in objects:
         match = _FOLDER.match(path)
+        if path.startswith(chosen):
+            continue
         if match is None:
             foreign.add(1, size)
             continue

@@ -131,6 +131,11 @@ def test_a_whole_folder_goes_only_if_it_is_the_experiments_alone(others: list[Th
     assert not Planner(facts, Ages(0), NOW).is_private(experiment("3", place="/a/mine"), Place("/a"))
 
 
+def test_a_path_that_somebody_has_chosen_is_known() -> None:
+    experiments = [experiment("1"), experiment("2", place="/a/mine"), experiment("3", place="/elsewhere"), experiment("4", place="/a/5")]
+    assert Planner(Facts(experiments, [], [], []), Ages(0), NOW).chosen_paths(Place("/a")) == ("mine/", "5/")
+
+
 def test_only_the_first_of_many_are_shown() -> None:
     removed = [{"kind": "run", "id": str(number), "of": "1", "files": 1, "bytes": 1024} for number in range(30)]
     lines = told({"removed": removed, "kept": [], "failed": [], "notes": ["a note"], "orphans": None}, False)
