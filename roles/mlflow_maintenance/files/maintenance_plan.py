@@ -283,7 +283,7 @@ def folders(objects: Iterable[tuple[str, int, float]], before: float, chosen: tu
     ``chosen`` are the paths that experiments have by the choice of whoever created them, of which nothing is said.
 
     >>> run, other = "0" * 32, "1" * 32
-    >>> objects = [(f"1/{run}/artifacts/a", 5, 1.0), (f"1/{run}/artifacts/b", 6, 2.0), (f"1/{other}/x", 1, 9.0), ("mine/x", 7, 1.0), ("yours/x", 2, 1.0)]
+    >>> objects = [(f"1/{run}/a", 5, 1.0), (f"1/{run}/b", 6, 2.0), (f"1/{other}/x", 1, 9.0), ("mine/x", 7, 1.0), ("yours/x", 2, 1.0)]
     >>> found, foreign = folders(objects, 3.0, ("yours/",))
     >>> found == {f"1/{run}": Amount(2, 11)}, foreign
     (True, Amount(files=1, bytes=7))
