@@ -132,7 +132,7 @@ def _database(given: Mapping[str, Any]) -> Verdict:
 
 
 def _schema(given: Mapping[str, Any]) -> Verdict:
-    has, wanted = given["seen"]["inside"]["databases"][-1]["revision"], given["seen"]["head"]
+    has, wanted = given["seen"]["inside"]["databases"][0]["revision"], given["seen"]["head"]
     if not wanted or has == wanted:
         return _passed(f"revision {has}")
     if not has:

@@ -80,6 +80,7 @@ def seen(home: Path) -> dict[str, Any]:
         return {**found, "unreadable": f"{error.filename}: {error.strerror}"}
     uri, destination = variables["MLFLOW_BACKEND_STORE_URI"], variables["MLFLOW_ARTIFACTS_DESTINATION"].removeprefix("file://")
     parser = configparser.ConfigParser()
+    # The tracking database first.
     uris = [uri, *([parser["mlflow"]["database_uri"]] if parser.read(home / "mlflow/auth.ini") else [])]
     told = {
         **found,

@@ -37,7 +37,8 @@ def environment(path: str) -> dict[str, str]:
         lines = shlex.split(Path(path).read_text(), comments=True)
     except FileNotFoundError:
         raise MaintenanceError(f"mlflow_maintenance: there is no '{path}', so that no MLflow server has run here; deploy it first") from None
-    return {**{name: os.environ[name] for name in OWN if name in os.environ}, **dict(line.split("=", 1) for line in lines)}
+    own = {name: os.environ[name] for name in OWN if name in os.environ}
+    return {**own, **dict(line.split("=", 1) for line in lines), "MLFLOW_LOGGING_LEVEL": "ERROR"}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.embedded_diagnosis import CHECKS, diagnosis, runbook
 
 DATABASES = [
-    {"name": "mlflow_auth", "user": "mlflow", "error": "", "revision": ""}, {"name": "mlflow", "user": "mlflow", "error": "", "revision": "abc"},
+    {"name": "mlflow", "user": "mlflow", "error": "", "revision": "abc"}, {"name": "mlflow_auth", "user": "mlflow", "error": "", "revision": ""},
 ]  # fmt: skip
 SEEN: dict[str, Any] = {
     "there": True,
@@ -79,8 +79,8 @@ FAULTS: list[tuple[Fault, str, str]] = [
     (setting("inside.databases.1.error", 'database "mlflow" does not exist'), "database", "database or its user is missing"),
     (setting("inside.databases.0.error", "sorry, too many clients already"), "database", "all connections are in use"),
     (setting("inside.databases.0.error", "something else"), "database", "PostgreSQL refuses the server"),
-    (setting("inside.databases.1.revision", "older"), "schema", "another version of MLflow"),
-    (setting("inside.databases.1.revision", ""), "schema", "the database is empty"),
+    (setting("inside.databases.0.revision", "older"), "schema", "another version of MLflow"),
+    (setting("inside.databases.0.revision", ""), "schema", "the database is empty"),
     (setting("inside.store", "there is no folder '/s/artifacts'"), "store", "moved or deleted"),
     (setting("inside.store", "'/s/artifacts' cannot be read by this user"), "store", "no right to it"),
     (setting("processes.0.state", "FATAL"), "server", "its log says why: /s/log/mlflow.log"),
