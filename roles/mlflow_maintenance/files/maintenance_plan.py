@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 DEFAULT_EXPERIMENT = "0"
 #: The lifecycle stage.
 DELETED = "deleted"
+#: What says that a folder of artifacts is one of this collection.
+MARKER = ".mlops-mlflow"
 #: How many lines of a kind are for people; the report has all.
 SHOWN = 20
 #: The folders of which MLflow's rows decide: of a run, of a logged model, of a trace.
@@ -283,8 +285,8 @@ def folders(objects: Iterable[tuple[str, int, float]], before: float, chosen: tu
     ``chosen`` are the paths that experiments have by the choice of whoever created them, of which nothing is said.
 
     >>> run, other = "0" * 32, "1" * 32
-    >>> objects = [(f"1/{run}/a", 5, 1.0), (f"1/{run}/b", 6, 2.0), (f"1/{other}/x", 1, 9.0), ("mine/x", 7, 1.0), ("yours/x", 2, 1.0)]
-    >>> found, foreign = folders(objects, 3.0, ("yours/",))
+    >>> objects = [(f"1/{run}/a", 5, 1.0), (f"1/{run}/b", 6, 2.0), (f"1/{other}/x", 1, 9.0), ("mine/x", 7, 1.0), ("my/x", 2, 1.0), (MARKER, 1, 1.0)]
+    >>> found, foreign = folders(objects, 3.0, ("my/",))
     >>> found == {f"1/{run}": Amount(2, 11)}, foreign
     (True, Amount(files=1, bytes=7))
     """
@@ -292,7 +294,7 @@ def folders(objects: Iterable[tuple[str, int, float]], before: float, chosen: tu
     foreign, young = Amount(), set()
     for path, size, modified in objects:
         match = _FOLDER.match(path)
-        if path.startswith(chosen):
+        if path.startswith(chosen) or path == MARKER:
             continue
         if match is None:
             foreign.add(1, size)
