@@ -525,9 +525,9 @@ def test_a_service_of_uvicorn_ends_in_time_and_its_loop_goes_on(
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
         found, _log = ended(process, -signal.SIGTERM, 60)
-        assert time.monotonic() - begun < 8, "twice exit_seconds and more"
-    assert found["gap"] < 1.5
-    assert found["took"] < 4
+        assert time.monotonic() - begun < 25, "not as long as the server is waited for"
+    assert found["gap"] < 2.5, "the loop does not stand still while the tracker waits"
+    assert found["took"] < 15
     stats = found["stats"]
     assert stats["delivered"] + stats["lost"] + stats["waiting"] + stats["refused"] == stats["accepted"]
     assert stats["lost"] == (0 if spooled else stats["accepted"])

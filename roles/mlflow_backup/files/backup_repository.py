@@ -139,6 +139,20 @@ def readable(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     return manifest
 
 
+def run_until(said: str, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command, and end it when it says something on its standard error; "" lets it run to its end."""
+    if not said:
+        return subprocess.run(command, capture_output=True, check=False, **ENCODING, **options)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **ENCODING, **options) as process:
+        lines = []
+        for line in process.stderr or ():
+            lines.append(line)
+            if said in line:
+                process.terminate()
+        output = process.stdout.read() if process.stdout else ""
+    return subprocess.CompletedProcess(command, process.returncode, output, "".join(lines))
+
+
 @dataclass(frozen=True)
 class Repository:
     """A restic repository: where it is, how it is opened, what restic needs to reach it, and a descriptor that each restic keeps open."""
@@ -150,15 +164,13 @@ class Repository:
     cache: str = ""
     lock: int | None = None
 
-    def run(self, *words: str, may_fail: bool = False, explain: Any = explained) -> subprocess.CompletedProcess[str]:
-        """Run restic. Raises BackupError if it fails, unless it may."""
+    def run(self, *words: str, may_fail: bool = False, explain: Any = explained, ends_at: str = "") -> subprocess.CompletedProcess[str]:
+        """Run restic, until it says ``ends_at`` if that is given. Raises BackupError if it fails, unless it may."""
         environment = {**os.environ, **self.environment, "RESTIC_REPOSITORY": self.where, "RESTIC_PASSWORD": self.password}
         command = [self.restic, *(["--cache-dir", self.cache] if self.cache else ["--no-cache"]), *words]
         inherited = () if self.lock is None else (self.lock,)
         try:
-            done = subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False, pass_fds=inherited, **ENCODING
-            )
+            done = run_until(ends_at, command, env=environment, stdin=subprocess.DEVNULL, pass_fds=inherited)
         except OSError as error:
             raise BackupError(f"mlflow_backup_restic: '{self.restic}' does not run: {error.strerror}") from None
         if done.returncode and not may_fail:
@@ -167,9 +179,9 @@ class Repository:
 
     def exists(self) -> bool:
         """Whether the repository is there and the passphrase opens it. Raises BackupError if it is there and cannot be opened."""
-        done = self.run("cat", "config", "--no-lock", may_fail=True)
-        # restic creates a bucket with the repository, but does not take a missing one for a missing repository.
-        is_gone = done.returncode == GONE or (done.returncode == 1 and NO_BUCKET in done.stderr)
+        # restic creates a bucket with the repository, but asks for a quarter of an hour for one that is not there.
+        done = self.run("cat", "config", "--no-lock", may_fail=True, ends_at=NO_BUCKET)
+        is_gone = done.returncode == GONE or NO_BUCKET in done.stderr
         if done.returncode and not is_gone:
             raise BackupError(explained(done.returncode, done.stderr, self.where))
         return not is_gone

@@ -295,6 +295,14 @@ def test_a_bucket_that_is_not_there_is_no_repository(tmp_path: Path, status: int
     assert backup_repository.Repository(str(program), "s3:http://s/b", "p").exists() is exists
 
 
+def test_a_bucket_that_is_not_there_is_not_waited_for(tmp_path: Path) -> None:
+    """That is what restic says, which asks again and again."""
+    asks = "#!/bin/sh\nwhile :; do echo 'Stat(<config/>) returned error: Stat: The specified bucket does not exist' >&2; sleep 1; done\n"
+    program = put(tmp_path / "restic", asks)
+    program.chmod(0o755)
+    assert not backup_repository.Repository(str(program), "s3:http://s/b", "p").exists()
+
+
 def test_a_repository_that_cannot_be_opened_is_not_taken_for_none(tmp_path: Path) -> None:
     program = put(tmp_path / "restic", "#!/bin/sh\necho 'Fatal: unable to open config file: Stat: Access Denied.' >&2\nexit 1\n")
     program.chmod(0o755)
