@@ -171,7 +171,9 @@ def network_policy(
 ) -> Object:
     """Return a NetworkPolicy for both directions. Without a port, nobody may connect to the pods; with one, the callers may connect to it alone."""
     ingress = [] if port is None else [{"ports": [{"port": port, "protocol": "TCP"}], "from": [*callers]}]
-    spec = {"podSelector": {"matchLabels": identity.selector}, "policyTypes": ["Ingress", "Egress"], "ingress": ingress, "egress": [*egress]}
+    # The API server drops an empty list, and would take it for a change each time. What is missing lets nothing through, by policyTypes.
+    rules = {way: found for way, found in (("ingress", ingress), ("egress", [*egress])) if found}
+    spec = {"podSelector": {"matchLabels": identity.selector}, "policyTypes": ["Ingress", "Egress"], **rules}
     return described("networking.k8s.io/v1", "NetworkPolicy", name, identity.labels, spec=spec)
 
 
