@@ -66,7 +66,7 @@ STAGES = {stage.name: stage for stage in (
     Stage("utils", 12, 18, ("integration",), nice=10, clean=(*_CLEAN, "utils")),
     Stage("akko", 26, 26, ("parts", "sanity"), clean=_HOSTS),
     # From here on: make test-all alone. The test hosts are there once, and a sweep keeps a core busy, so these go one after the other.
-    Stage("outages", 60, 60, ("parts", "akko"), clean=_HOSTS),
+    Stage("outages", 80, 80, ("parts", "akko"), clean=_HOSTS),
     Stage("airgap", 25, 25, ("parts", "outages"), clean=_HOSTS),
     Stage("upgrade", 30, 30, ("parts", "airgap"), clean=_HOSTS),
     Stage("ha", 30, 45, ("parts", "upgrade"), clean=_HOSTS),
@@ -81,7 +81,7 @@ STAGES = {stage.name: stage for stage in (
     Stage("utils-extras", 3, 6, ("utils-airflow",), nice=10),
     Stage("clients", 3, 12, ("utils-extras",), nice=10),
     Stage("utils-slow", 5, 8, ("clients",), nice=10, clean=(*_CLEAN, "utils")),
-    Stage("healing", 35, 42, ("utils-slow",), nice=10, clean=(*_CLEAN, "healing", "backup", "backup-s3", "maintenance", "integration", "guest")),
+    Stage("healing", 60, 65, ("utils-slow",), nice=10, clean=(*_CLEAN, "healing", "backup", "backup-s3", "maintenance", "integration", "guest")),
     Stage("hostile", 60, 65, ("healing",), nice=10, clean=(*_CLEAN, "integration")),
 )}  # fmt: skip
 

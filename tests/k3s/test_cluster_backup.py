@@ -1,11 +1,4 @@
-"""The akko deployment is backed up, loses its database, its artifacts and its keys, and gets them back.
-
-No scenario runs it. On hosts with a deployment, as `molecule converge --scenario-name akko` leaves them:
-
-    export MLFLOW_TEST_INVENTORY=$PWD/inventories/akko:/var/tmp/mlops-mlflow-hosts/inventory
-    export ANSIBLE_COLLECTIONS_PATH=$PWD/build/collections
-    pytest -m slow tests/k3s/test_cluster_backup.py
-"""
+"""The akko deployment is backed up, loses its database, its artifacts and its keys, and gets them back."""
 from __future__ import annotations
 
 import shutil
@@ -21,7 +14,7 @@ from images import archive, trees
 from playbook import Run, play
 from restic import restic
 
-pytestmark = [pytest.mark.akko, pytest.mark.alters, pytest.mark.slow, pytest.mark.line("(beyond) backed up, lost and restored")]
+pytestmark = [pytest.mark.akko, pytest.mark.alters, pytest.mark.long, pytest.mark.line("(beyond) backed up, lost and restored")]
 BACKUP, RESTORE, API = "mlops.mlflow.backup", "mlops.mlflow.restore", "/api/2.0/mlflow"
 #: By tag alone: an archive has no registry's digest.
 IMAGE = "docker.io/restic/restic:0.18.1"
