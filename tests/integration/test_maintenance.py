@@ -75,9 +75,11 @@ class Server:
         """The rows of a query, or of what an update returns."""
         there = self.stack.stack()
         login: dict[str, Any] = {"user": there.pg_user, "password": there.pg_password, "dbname": "mlflow"}
-        with closing(psycopg2.connect(host=there.pg_host, port=there.pg_port, **login)) as session, session, session.cursor() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall()) if cursor.description else []
+        with closing(psycopg2.connect(host=there.pg_host, port=there.pg_port, **login)) as session:
+            session.autocommit = True
+            with session.cursor() as cursor:
+                cursor.execute(statement, values)
+                return list(cursor.fetchall()) if cursor.description else []
 
     def made_old(self) -> None:
         """All that is deleted was deleted 40 days ago."""

@@ -247,4 +247,3 @@ def main(settings: Mapping[str, Any]) -> int:
     else:
         return 0
     return 1
-
