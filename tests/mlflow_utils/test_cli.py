@@ -338,7 +338,7 @@ def test_the_tab_key_is_answered_without_a_word(client: Client) -> None:
         words_of_python = [sys.executable, *MODULE]
         done = subprocess.run(words_of_python, env=settings(**asked, **variables), stdin=subprocess.DEVNULL, timeout=90, check=False, **CAPTURE)
         assert done.stderr == ""
-        return done.stdout.strip()
+        return str(done.stdout).strip()
 
     assert "runs" in pressed("mlflow-utils run")
     with socket.create_server(("127.0.0.1", 0)) as silent:
