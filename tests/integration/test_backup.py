@@ -362,14 +362,20 @@ def test_a_restore_that_is_killed_converges(with_set: Backups) -> None:
     before = kept(with_set.stack)
     with_set.back_up()
     lose(with_set.stack)
-    for seconds in (12, 20, 28):
+    note, served = with_set.stack.home / "backup/restoring.json", with_set.stack.home / "mlflow/server.env"
+    refusals = 0
+    for seconds in (12, 16, 20, 24):
         with with_set.stack.start("restore") as running:
             time.sleep(seconds)
             running.kill()
-    note = with_set.stack.home / "backup/restoring.json"
-    if note.exists() and "lines" not in json.loads(note.read_text()):
-        assert "was interrupted, and an empty MLflow would take the place" in refused(with_set.stack.play("site"))
-    with_set.restore()
+        if note.exists() and "lines" not in json.loads(note.read_text()):
+            assert "was interrupted, and an empty MLflow would take the place" in refused(with_set.stack.play("site"))
+            refusals += 1
+        if served.exists() and not note.exists():
+            break  # This machine was faster.
+    else:
+        with_set.restore()
+    assert refusals > 0
     assert kept(with_set.stack) == before
     assert changed(with_set.stack.up()) == []
 
