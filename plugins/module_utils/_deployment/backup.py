@@ -20,7 +20,7 @@ PERIODS = ("daily", "weekly", "monthly")
 #: What programs in a pod take for the folder of the stack, by which a set of a server in a cluster is known.
 CLUSTER_HOME = "/backup/home"
 #: What restic reads from its environment, and what this collection sets there itself.
-OWN = ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND", "RESTIC_REPOSITORY", "RESTIC_REPOSITORY_FILE")
+_OWN = ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND", "RESTIC_REPOSITORY", "RESTIC_REPOSITORY_FILE")
 
 
 def problems(given: Mapping[str, Any]) -> list[str]:
@@ -42,18 +42,23 @@ def _of_place(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_settings(given: Mapping[str, Any]) -> Iterator[str]:
     variables = given["variables"]
-    for period in PERIODS:
-        count = int(variables[f"mlflow_backup_keep_{period}"])
-        if count < 0:
-            yield f"mlflow_backup_keep_{period}: {count} is negative; set the number of sets to keep, or 0"
-    for name in OWN:
-        if name in variables["mlflow_backup_environment"]:
-            yield f"mlflow_backup_environment: {name} is set by mlflow_backup_password and mlflow_backup_repository; remove it"
+    keep = {period: int(variables[f"mlflow_backup_keep_{period}"]) for period in PERIODS}
+    yield from problems_of_restic(keep, variables["mlflow_backup_environment"])
     if variables["mlflow_backup_schedule"] and not given["place"]["has_systemd"]:
         yield (
             f"mlflow_backup_schedule: is '{variables['mlflow_backup_schedule']}', but systemd does not run this machine; leave it empty, and run "
             "this playbook by a scheduler that you have"
         )
+
+
+def problems_of_restic(keep: Mapping[str, int], environment: Mapping[str, Any]) -> Iterator[str]:
+    """Return what is wrong with the sets to keep and with restic's environment, wherever restic runs."""
+    for period, count in keep.items():
+        if count < 0:
+            yield f"mlflow_backup_keep_{period}: {count} is negative; set the number of sets to keep, or 0"
+    for name in _OWN:
+        if name in environment:
+            yield f"mlflow_backup_environment: {name} is set by mlflow_backup_password and mlflow_backup_repository; remove it"
 
 
 def request(given: Mapping[str, Any]) -> dict[str, Any]:

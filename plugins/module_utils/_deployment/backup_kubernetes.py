@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import workload
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup import CLUSTER_HOME, OWN, PERIODS
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup import CLUSTER_HOME, problems_of_restic
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup_kubernetes_given import (
     REPOSITORY,
     Backup,
@@ -58,13 +58,7 @@ def _of_repository(given: Settings) -> Iterator[str]:
 
 
 def _of_settings(given: Settings) -> Iterator[str]:
-    for period in PERIODS:
-        count = getattr(given, f"keep_{period}")
-        if count < 0:
-            yield f"mlflow_backup_keep_{period}: {count} is negative; set the number of sets to keep, or 0"
-    for name in OWN:
-        if name in given.environment:
-            yield f"mlflow_backup_environment: {name} is set by mlflow_backup_password and mlflow_backup_repository; remove it"
+    yield from problems_of_restic(given.keep, given.environment)
     if given.schedule and not _CRON.fullmatch(given.schedule):
         yield f"mlflow_backup_schedule: '{given.schedule}' is no schedule of a CronJob; set five fields, such as 0 3 * * *, for three at night"
     if given.timeout < 1:
@@ -99,7 +93,7 @@ def request(backup: Backup, password: str) -> Object:
     return {
         "home": HOME, "repository": given.where, "password": password, "restic": [f"{TOOLS}/restic"],
         "environment": {**certificate, **{name: str(each) for name, each in given.environment.items()}},
-        "keep": {period: getattr(given, f"keep_{period}") for period in PERIODS},
+        "keep": given.keep,
         "set": given.set, "replace": given.replace,
     }  # fmt: skip
 

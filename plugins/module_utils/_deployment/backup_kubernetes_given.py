@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import kubernetes_network, workload
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup import PERIODS
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster, Database, Store
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import read
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import host_and_port, read
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Identity, Object, Volume
 
 #: Where a repository on a volume is, in the pod.
@@ -48,6 +49,11 @@ class Settings:
     drill: bool = False
 
     @property
+    def keep(self) -> dict[str, int]:
+        """How many sets are kept, by the period of which each is the last."""
+        return {period: getattr(self, f"keep_{period}") for period in PERIODS}
+
+    @property
     def where(self) -> str:
         """The repository, as restic in the pod names it."""
         return REPOSITORY if self.claim else self.repository
@@ -64,8 +70,7 @@ class Settings:
         if self.claim:
             return "", 0
         address = self.repository.partition(":")[2]
-        url = urlsplit(address if "://" in address else f"https://{address}")
-        return url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
+        return host_and_port(address if "://" in address else f"https://{address}")
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,7 @@ class Source:
     @property
     def endpoint(self) -> tuple[str, int]:
         """The host and the port of its artifact store."""
-        url = urlsplit(self.plain.get("MLFLOW_S3_ENDPOINT_URL", "") or "https://amazonaws.com")
-        return url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
+        return host_and_port(self.plain.get("MLFLOW_S3_ENDPOINT_URL", "") or "https://amazonaws.com")
 
 
 def deployed(deployment: Mapping[str, Any]) -> Source:
@@ -186,8 +190,8 @@ class Backup:
         return self.settings.postgresql_image or self.database_image
 
     @property
-    def egress(self) -> list[Object]:
+    def egress(self) -> list[Mapping[str, Any]]:
         """Where it must reach: names, the database, the artifacts, and the repository."""
         places = [place for place in [*self.source.places, self.settings.endpoint] if place[0]]
         rules = [rule for host, port in places for rule in kubernetes_network.ways(host, port, self.services, self.cluster)]
-        return [dict(rule) for rule in self.cluster.dns_egress] + [rule for number, rule in enumerate(rules) if rule not in rules[:number]]
+        return [*self.cluster.dns_egress, *kubernetes_network.distinct(rules)]

@@ -58,6 +58,11 @@ def ways(host: str, port: int, services: Sequence[Mapping[str, Any]] | None, clu
     return [{**outside, "to": [{"ipBlock": {"cidr": _single(host)}}]}] if re.match("[0-9.]+$|.*:", host) else [outside]
 
 
+def distinct(rules: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rules in their order, each once."""
+    return [rule for number, rule in enumerate(rules) if rule not in rules[:number]]
+
+
 def _ways_to(service: Mapping[str, Any], host: str, port: int, cluster: Cluster) -> Iterator[Object]:
     """The rules for a Service. A policy applies to the pods behind it and their port, not to the Service."""
     spec, metadata = service["spec"], service["metadata"]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import kubernetes_network, workload
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import Server
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, is_true
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, host_and_port, is_true
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Object, Volume
 
 #: The programs of roles/mlflow_server/files/jwt, in the order in which the role reads them, and what the first one reads.
@@ -102,9 +102,8 @@ def egress(server: Server, services: Sequence[Mapping[str, Any]] | None, cluster
         return []
     found = [*cluster.api_egress] if asks_kubernetes(server) else []
     for url in (each.get("jwks_url") or each.get("issuer") for each in server.jwt_issuers if not is_true(each.get("kubernetes", False))):
-        where = urlsplit(str(url))
-        found += kubernetes_network.ways(where.hostname or "", where.port or (80 if where.scheme == "http" else 443), services, cluster)
-    return [rule for number, rule in enumerate(found) if rule not in found[:number]]
+        found += kubernetes_network.ways(*host_and_port(str(url)), services, cluster)
+    return kubernetes_network.distinct(found)
 
 
 # What is wrong

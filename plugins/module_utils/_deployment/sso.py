@@ -9,10 +9,9 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import read
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import host_and_port, read
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Identity, Object
 
 Given = Mapping[str, Any]
@@ -153,8 +152,8 @@ def secret_keys(given: Given) -> dict[str, str]:
 
 def issuer_address(given: Given) -> Object:
     """The host and the port at which pods reach the issuer."""
-    url = urlsplit(of(given).reached_issuer_url)
-    return {"host": url.hostname or "", "port": url.port or (80 if url.scheme == "http" else 443)}
+    host, port = host_and_port(of(given).reached_issuer_url)
+    return {"host": host, "port": port}
 
 
 def client_secret(given: Given) -> str:

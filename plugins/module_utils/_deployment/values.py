@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 _T = TypeVar("_T")
 #: What Ansible takes for true (https://docs.ansible.com/ansible/latest/collections/ansible/builtin/bool_filter.html).
@@ -115,6 +116,16 @@ def url_host(name: str) -> str:
     ('[fd00::1]', 'mlflow')
     """
     return f"[{name}]" if ":" in name else name
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Return where a URL of HTTP leads; the host is "" if it names none.
+
+    >>> host_and_port("https://s3.example.com/b"), host_and_port("http://minio"), host_and_port("http://[fd00::1]:9000"), host_and_port("")
+    (('s3.example.com', 443), ('minio', 80), ('fd00::1', 9000), ('', 443))
+    """
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)
 
 
 def minute(moment: str) -> str:
