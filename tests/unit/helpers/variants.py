@@ -20,6 +20,8 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients i
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.kinds import KINDS
 from roles import PUBLISHED
 
+#: Kinds that are not Kubernetes' own, each with the part of the test hosts that has its definition; tests/contract validates them.
+CUSTOM = {"HTTPRoute": "gateway-api-crds", "Middleware": "traefik-crds", "ServiceMonitor": "service-monitor-crd"}
 #: One value after another for each option of the server, where another than the default makes another object.
 SERVER: dict[str, list[Any]] = {
     "port": [8080], "workers": [4], "auth": ["basic"], "admin_username": ["ro%ot"], "default_permission": ["NO_PERMISSIONS"], "auth_cache_ttl": [0],

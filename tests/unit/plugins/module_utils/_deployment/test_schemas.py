@@ -17,9 +17,7 @@ from referencing import Registry, Resource
 
 #: The versions that docs/shared-cluster.md names.
 OLDEST, NEWEST = "1.30", "1.34"
-#: Kinds that are not Kubernetes' own, whose schemas are those of Traefik, of the Gateway API and of the Prometheus operator.
-OTHERS = {"HTTPRoute", "Middleware", "ServiceMonitor"}
-OBJECTS = [made for made in variants.distinct() if made["kind"] not in OTHERS]
+OBJECTS = [made for made in variants.distinct() if made["kind"] not in variants.CUSTOM]
 
 
 @cache
