@@ -198,11 +198,13 @@ def test_the_root_is_easy_to_overlook() -> None:
 
 
 def test_no_source_file_is_long() -> None:
+    """Argument specs may be long: they are a list of options, which Ansible reads from one file."""
     rooms = {"plugins", "roles", "src"}
     long = {
         str(path.relative_to(ROOT)): lines
         for path in FILES
-        if path.relative_to(ROOT).parts[0] in rooms and path.suffix in {".py", ".yml", ".j2"} and (lines := path.read_text().count("\n")) > 400
+        if path.relative_to(ROOT).parts[0] in rooms and path.suffix in {".py", ".yml", ".j2"} and path.name != "argument_specs.yml"
+        if (lines := path.read_text().count("\n")) > 400
     }
     assert long == {}
 
