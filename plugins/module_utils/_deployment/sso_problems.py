@@ -49,15 +49,15 @@ def _of_issuer(sso: Sso) -> Iterator[str]:
         yield "sso_issuer_ca: contains no certificate; set it to the text of a PEM file, or leave it empty if a well-known CA signed"
 
 
-def _is_url(text: str) -> bool:
-    """Whether a text is an HTTP URL with a host and without blanks.
+def _is_url(text: str, *schemes: str) -> bool:
+    """Whether a text is a URL with a host and without blanks, by default of HTTP.
 
     >>> [_is_url(each) for each in ("https://a.example/realms/b", "http://10.0.0.1:8080", "a.example", "https://", "https://a:b", "https://a b")]
     [True, True, False, False, False, False]
     """
     try:
         url = urlsplit(text)
-        return url.scheme in ("http", "https") and bool(url.hostname) and (url.port or 1) > 0 and not re.search(r"\s", text)
+        return url.scheme in (schemes or ("http", "https")) and bool(url.hostname) and (url.port or 1) > 0 and not re.search(r"\s", text)
     except ValueError:
         return False
 
@@ -98,6 +98,14 @@ def _of_session(sso: Sso) -> Iterator[str]:
         yield (
             f"sso_session_refresh: {sso.session_refresh} is not between 0 and sso_session_expire, {sso.session_expire}; set a little less than the "
             "life of an access token, such as 4m"
+        )
+    if sso.redis_password and not sso.redis_url:
+        yield "sso_redis_password: there is no Redis that it is for; set sso_redis_url, or remove it"
+    # Everybody would see a password in it, in the pod's arguments.
+    if sso.redis_url and (not _is_url(sso.redis_url, "redis", "rediss") or urlsplit(sso.redis_url).password is not None):
+        yield (
+            "sso_redis_url: it is not the URL of a Redis or Valkey without a password; set one such as redis://valkey.akko.svc:6379/0, and the "
+            "password as sso_redis_password"
         )
 
 

@@ -79,6 +79,7 @@ SSO: dict[str, list[Any]] = {
     "existing_secret": [{"name": "login"}, {"name": "login", "key": "secret"}], "groups_claim": ["roles"],
     "allowed_groups": [["data-science", "ops"]], "extra_audiences": [["other"]], "forward_token": [True],
     "extra_issuers": [[{"issuer": "https://kubernetes.default.svc", "audience": "mlflow"}]],
+    "redis_url": ["redis://valkey.akko.svc:6379/0"],
     "logout_url": ["https://accounts.example.com/logout?a=b"], "session_refresh": ["59m"], "session_expire": ["1h"], "name": ["akko-login"],
     "image": ["docker.io/own/oauth2-proxy:7.15.6"], "replicas": [2, "3"], "resources": [{"limits": {"cpu": 1}}], "trusted_proxies": [["10.0.0.0/8"]],
     "callers": [[{"podSelector": {}}]], "egress": [[{"ports": [{"port": 6443}]}]],

@@ -276,5 +276,29 @@ def test_the_page_of_a_refusal_names_the_groups_and_the_way_out_and_is_no_progra
     ("https://[fd00::1]:8443/realms/akko", "fd00::1", 8443),
 ])
 def test_the_issuer_is_reached_at_its_port(url: str, host: str, port: int) -> None:
-    assert DECISIONS["issuer_address"](deployments.sso(issuer_url=url)) == {"host": host, "port": port}
-    assert DECISIONS["issuer_address"](deployments.sso(issuer_url=url, internal_issuer_url=INTERNAL)) == {"host": "keycloak.akko.svc", "port": 8080}
+    assert DECISIONS["addresses"](deployments.sso(issuer_url=url)) == [{"host": host, "port": port}]
+    assert DECISIONS["addresses"](deployments.sso(issuer_url=url, internal_issuer_url=INTERNAL)) == [{"host": "keycloak.akko.svc", "port": 8080}]
+
+
+def test_sessions_are_in_redis_whose_password_is_in_the_secret() -> None:
+    given = deployments.sso(redis_url="rediss://valkey.akko.svc:6380/0", redis_password="of-valkey")
+    assert DECISIONS["addresses"](given)[1:] == [{"host": "valkey.akko.svc", "port": 6380}]
+    assert DECISIONS["secret_keys"](given)["redis-password"] == "of-valkey"
+    made = objects(redis_url="rediss://valkey.akko.svc:6380/0", redis_password="of-valkey")
+    pod = made["Deployment/oauth2-proxy"]["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    assert container["args"][-2:] == ["--session-store-type=redis", "--redis-connection-url=rediss://valkey.akko.svc:6380/0"]
+    assert "of-valkey" not in json.dumps(made)
+    other = objects(redis_url="rediss://valkey.akko.svc:6380/0", redis_password="another")["Deployment/oauth2-proxy"]["spec"]["template"]
+    assert other["metadata"]["annotations"] != pod["metadata"]["annotations"]
+    assert not any("redis" in each for each in objects()["Deployment/oauth2-proxy"]["spec"]["template"]["spec"]["containers"][0]["args"])
+
+
+@pytest.mark.parametrize(("variables", "said"), [
+    ({"redis_url": "redis://:secret@valkey"}, "sso_redis_url: it is not the URL of a Redis or Valkey without a password"),
+    ({"redis_url": "valkey:6379"}, "sso_redis_url: it is not the URL"), ({"redis_password": "secret"}, "sso_redis_password: there is no Redis"),
+])
+def test_a_redis_that_cannot_be_meant_is_refused_without_its_password(variables: dict[str, str], said: str) -> None:
+    [problem] = DECISIONS["problems"](deployments.sso(**variables))
+    assert problem.startswith(said)
+    assert "secret" not in problem
