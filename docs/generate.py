@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from ansible_collections.mlops.mlflow.plugins.doc_fragments.resources import ModuleDocFragment
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.embedded_diagnosis import runbook
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import cluster_diagnosis, embedded_diagnosis
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.diagnosis import runbook
 from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,8 +25,8 @@ ROLES = sorted(path.parents[1] for path in ROOT.glob("roles/*/meta/argument_spec
 MODULES = ROOT / "plugins" / "modules"
 REFERENCE = ROOT / "docs" / "declaration.md"
 MARK = "<!-- What follows is written by `make docs`. -->\n"
-#: The checks of an embedded stack.
-RUNBOOK = ROOT / "docs" / "diagnose.md"
+#: The checks of an embedded stack, and of a deployment in a cluster.
+RUNBOOKS = {ROOT / "docs" / "diagnose.md": embedded_diagnosis.CHECKS, ROOT / "docs" / "diagnose-cluster.md": cluster_diagnosis.CHECKS}
 RUNBOOK_MARK = "<!-- What follows is written by `make docs` from the checks. -->"
 #: The table of modules in README.md ends with an empty line.
 TABLE = "<!-- This table is written by `make docs`. -->\n"
@@ -188,7 +189,8 @@ def pages() -> Iterator[tuple[Path, str]]:
     """Each file that is written here, and its text as it should be."""
     yield REFERENCE, REFERENCE.read_text().partition(MARK)[0] + MARK + reference()
     yield ROOT / "meta" / "runtime.yml", action_groups()
-    yield RUNBOOK, f"{RUNBOOK.read_text().partition(RUNBOOK_MARK)[0]}{RUNBOOK_MARK}\n\n{runbook()}"
+    for page, checks in RUNBOOKS.items():
+        yield page, f"{page.read_text().partition(RUNBOOK_MARK)[0]}{RUNBOOK_MARK}\n\n{runbook(checks)}"
     before, _mark, after = (ROOT / "README.md").read_text().partition(TABLE)
     yield ROOT / "README.md", f"{before}{TABLE}\n{modules_table()}\n{after.removeprefix(chr(10)).partition(chr(10) * 2)[2]}"
     for section, kind in KINDS.items():

@@ -58,6 +58,7 @@ PLACES = (
     ("module_utils/_s3/client", "adapters"),
     ("module_utils/_s3/bucket/contents", "adapters"),
     ("module_utils/_kubernetes/cluster", "adapters"),
+    ("module_utils/_kubernetes/overview", "adapters"),
     ("module_utils/_kubernetes/owned_objects", "adapters"),
     *((f"module_utils/{server}/*", "rules") for server in SERVERS),
     *((f"{folder}/*", folder) for folder in ("action", "doc_fragments", "filter", "lookup", "modules", "plugin_utils")),

@@ -46,19 +46,19 @@ def as_user(stack: Deployment) -> list[str]:
 
 def diagnosed(stack: Deployment) -> dict[str, Any]:
     """What the role decides, from what its programs print."""
-    from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.embedded_diagnosis import diagnosis  # noqa: PLC0415
+    from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.embedded_diagnosis import DECISIONS  # noqa: PLC0415
 
     home = str(stack.home)
     look = [sys.executable, "-", "look", home]
     found = json.loads(subprocess.run(look, input=(FILES / "stack.py").read_text(), capture_output=True, text=True, check=True).stdout)
-    programs = {name: (FILES / f"{name}.py").read_text() for name in ("status", "diagnose")}
+    programs = {name: (FILES / f"{name}.py").read_text() for name in ("asking", "status", "diagnose")}
     settings = {"home": home, "as_user": as_user(stack), "inside": (FILES / "diagnose_inside.py").read_text()}
     request = json.dumps({"programs": programs, "program": "diagnose", "settings": settings})
     command = [sys.executable, "-c", (FILES / "run.py").read_text()]
     began = time.monotonic()
     done = subprocess.run(command, input=request, capture_output=True, text=True, check=True, cwd="/")
     assert time.monotonic() - began < 90
-    text = json.dumps(told := diagnosis({"found": found, "seen": json.loads(done.stdout), "home": home}))
+    text = json.dumps(told := DECISIONS["diagnosis"]({"found": found, "seen": json.loads(done.stdout), "home": home}))
     secrets = [path.read_text().strip() for path in (stack.home / "secrets").iterdir()]
     assert [each for each in secrets if each and (each in text or each in done.stdout)] == []
     return told

@@ -5,94 +5,61 @@
 """What is wrong with an embedded stack: checks in the order of dependency, from what was seen of it. No I/O."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.diagnosis import WARNING, Check, Verdict, diagnosis, failed, passed
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.embedded_status import amount, problems_of_backups
 
-OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
-#: Where each check is described, by its identifier.
-LINK = "https://github.com/mlops-mlflow/mlops.mlflow/blob/main/docs/diagnose.md"
 #: Less free space than the first is a failure, less than the second a warning, in bytes; free files likewise.
 FULL, LITTLE, FEW_FILES = 64 << 20, 1 << 30, 1000
 _UP = "run the site playbook (in a checkout: make up)"
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a check has found. ``cause`` and ``remedy`` are empty where it passed. ``needs`` says of a skipped one what it needs."""
-
-    status: str
-    observed: str
-    expected: str = ""
-    cause: str = ""
-    remedy: str = ""
-
-
-@dataclass(frozen=True)
-class Check:
-    """A check: its stable identifier, what is true when it passes, the checks that it needs, and what a page says of it."""
-
-    id: str
-    title: str
-    needs: tuple[str, ...]
-    rule: Callable[[Mapping[str, Any]], Verdict]
-    about: str
-
-
-def _passed(observed: str) -> Verdict:
-    return Verdict(OK, observed)
-
-
-def _failed(observed: str, expected: str, cause: str, remedy: str) -> Verdict:
-    return Verdict(FAILED, observed, expected, cause, remedy)
-
-
 def _folder(given: Mapping[str, Any]) -> Verdict:
     home = given["home"]
     if given["seen"]["there"] and given["found"]["has_run"]:
-        return _passed(home)
+        return passed(home)
     observed = "no MLflow server has run in it" if given["seen"]["there"] else "it does not exist"
     cause = "nothing was deployed there, or embedded_home names another folder"
-    return _failed(observed, f"a stack in '{home}'", cause, f"set embedded_home, or {_UP}")
+    return failed(observed, f"a stack in '{home}'", cause, f"set embedded_home, or {_UP}")
 
 
 def _disk(given: Mapping[str, Any]) -> Verdict:
     disk, home = given["seen"]["disk"], given["home"]
     observed = f"{amount(disk['free'])} free" + (f", {disk['files']} files" if 0 <= disk["files"] < FEW_FILES else "")
     if disk["read_only"]:
-        return _failed("read-only", "a disk that can be written", f"the disk of '{home}' is mounted read-only", f"mount it writable, then {_UP}")
+        return failed("read-only", "a disk that can be written", f"the disk of '{home}' is mounted read-only", f"mount it writable, then {_UP}")
     if disk["free"] < FULL or 0 <= disk["files"] < FEW_FILES:
-        return _failed(observed, f"{amount(LITTLE)} free", f"the disk of '{home}' is full", f"free some space, then {_UP}")
+        return failed(observed, f"{amount(LITTLE)} free", f"the disk of '{home}' is full", f"free some space, then {_UP}")
     if disk["free"] < LITTLE:
         return Verdict(WARNING, observed, f"{amount(LITTLE)} free", f"the disk of '{home}' is nearly full", "free some space")
-    return _passed(observed)
+    return passed(observed)
 
 
 def _packages(given: Mapping[str, Any]) -> Verdict:
     inside = given["seen"]["inside"]
     if "broken" in inside:
-        return _failed(inside["broken"], "a Python that finds its packages", "the stack's packages are damaged or missing", _UP)
-    return _passed(f"MLflow {inside['mlflow']}")
+        return failed(inside["broken"], "a Python that finds its packages", "the stack's packages are damaged or missing", _UP)
+    return passed(f"MLflow {inside['mlflow']}")
 
 
 def _secrets(given: Mapping[str, Any]) -> Verdict:
     wrong = [*given["found"]["problems"], *given["found"]["losses"]]
     if wrong:
         cause, _semicolon, remedy = wrong[0].partition("; ")
-        return _failed(f"{len(wrong)} of them wrong", "all secrets and data", cause, remedy or _UP)
+        return failed(f"{len(wrong)} of them wrong", "all secrets and data", cause, remedy or _UP)
     unreadable = given["seen"]["inside"].get("unreadable")
     if unreadable:
-        return _failed(unreadable, "files that the stack's user can read", "somebody has changed an owner or a mode", _UP)
-    return _passed("all are there")
+        return failed(unreadable, "files that the stack's user can read", "somebody has changed an owner or a mode", _UP)
+    return passed("all are there")
 
 
 def _supervisor(given: Mapping[str, Any]) -> Verdict:
     processes = given["seen"]["processes"]
     if not processes:
-        return _failed("no answer", "a supervisor", "the stack is stopped, or the machine was restarted", _UP)
-    return _passed(", ".join(f"{each['name']} {each['state']}" for each in processes))
+        return failed("no answer", "a supervisor", "the stack is stopped, or the machine was restarted", _UP)
+    return passed(", ".join(f"{each['name']} {each['state']}" for each in processes))
 
 
 def _process(given: Mapping[str, Any], name: str) -> Verdict | None:
@@ -103,13 +70,13 @@ def _process(given: Mapping[str, Any], name: str) -> Verdict | None:
     holder, port = given["seen"]["foreign"].get(name), given["seen"]["ports"].get(name)
     if holder:
         option = {"mlflow": "mlflow_server_port"}.get(name, f"{name}_port")
-        return _failed(f"{name} is {state}", "RUNNING", f"port {port} is held by {holder}", f"end that process or set another {option}, then {_UP}")
+        return failed(f"{name} is {state}", "RUNNING", f"port {port} is held by {holder}", f"end that process or set another {option}, then {_UP}")
     cause = "it was stopped" if state == "STOPPED" else f"its log says why: {given['home']}/log/{name}.log"
-    return _failed(f"{name} is {state}", "RUNNING", cause, _UP)
+    return failed(f"{name} is {state}", "RUNNING", cause, _UP)
 
 
 def _postgresql(given: Mapping[str, Any]) -> Verdict:
-    return _process(given, "postgresql") or _passed(f"runs on port {given['seen']['ports']['postgresql']}")
+    return _process(given, "postgresql") or passed(f"runs on port {given['seen']['ports']['postgresql']}")
 
 
 #: What PostgreSQL says, its cause, and what to do.
@@ -127,30 +94,30 @@ def _database(given: Mapping[str, Any]) -> Verdict:
         if each["error"]:
             known = ((cause, remedy) for says, cause, remedy in _ERRORS if says in each["error"])
             cause, remedy = next(known, ("PostgreSQL refuses the server", _UP))
-            return _failed(each["error"], f"user {each['user']} can read the database '{each['name']}'", cause, remedy)
-    return _passed(", ".join(each["name"] for each in given["seen"]["inside"]["databases"]))
+            return failed(each["error"], f"user {each['user']} can read the database '{each['name']}'", cause, remedy)
+    return passed(", ".join(each["name"] for each in given["seen"]["inside"]["databases"]))
 
 
 def _schema(given: Mapping[str, Any]) -> Verdict:
     has, wanted = given["seen"]["inside"]["databases"][0]["revision"], given["seen"]["head"]
     if not wanted or has == wanted:
-        return _passed(f"revision {has}")
+        return passed(f"revision {has}")
     if not has:
-        return _failed("no revision", wanted, "the database is empty", "restore a backup (in a checkout: make restore)")
-    return _failed(has, wanted, "the schema is of another version of MLflow than the installed one", f"{_UP}, which migrates an older one")
+        return failed("no revision", wanted, "the database is empty", "restore a backup (in a checkout: make restore)")
+    return failed(has, wanted, "the schema is of another version of MLflow than the installed one", f"{_UP}, which migrates an older one")
 
 
 def _store(given: Mapping[str, Any]) -> Verdict:
     inside = given["seen"]["inside"]
     stopped = [each["name"] for each in given["seen"]["processes"] if each["state"] != "RUNNING" and each["name"] not in ("mlflow", "postgresql")]
     if inside["store"] and stopped:
-        return _failed(inside["store"], inside["destination"], f"{stopped[0]} does not run", _UP)
+        return failed(inside["store"], inside["destination"], f"{stopped[0]} does not run", _UP)
     if inside["store"]:
         lost = "there is no folder" in inside["store"] or "NoSuchBucket" in inside["store"]
         cause = "the artifacts were moved or deleted" if lost else "the server has no right to it, or its address or keys are wrong"
         remedy = "put them back from a backup" if lost else f"mend that, or {_UP}"
-        return _failed(inside["store"], f"artifacts in {inside['destination']}", cause, remedy)
-    return _passed(inside["destination"])
+        return failed(inside["store"], f"artifacts in {inside['destination']}", cause, remedy)
+    return passed(inside["destination"])
 
 
 def _server(given: Mapping[str, Any]) -> Verdict:
@@ -161,29 +128,29 @@ def _server(given: Mapping[str, Any]) -> Verdict:
     health = seen["health"]
     if (health["status"], health["says"]) != (200, "OK"):
         observed = f"HTTP {health['status']}" if health["status"] else health["says"]
-        return _failed(observed, f"OK from {seen['uri']}/health", "it is still starting, or is stuck", f"see {given['home']}/log/mlflow.log")
-    return _passed(seen["uri"])
+        return failed(observed, f"OK from {seen['uri']}/health", "it is still starting, or is stuck", f"see {given['home']}/log/mlflow.log")
+    return passed(seen["uri"])
 
 
 def _login(given: Mapping[str, Any]) -> Verdict:
     api = given["seen"]["api"]
     if api["status"] == 200:
-        return _passed("the API answers")
+        return passed("the API answers")
     if api["status"] == 401:
         cause = "the administrator's password was changed in MLflow, and client.env has the old one"
-        return _failed("HTTP 401", "an answer to the administrator", cause, "write the password into secrets/mlflow_admin_password, then " + _UP)
+        return failed("HTTP 401", "an answer to the administrator", cause, "write the password into secrets/mlflow_admin_password, then " + _UP)
     if api["status"] == 403:
-        return _failed("HTTP 403", "an answer to the administrator", "the host of the address is not allowed", "add it to mlflow_server_extra_hosts")
+        return failed("HTTP 403", "an answer to the administrator", "the host of the address is not allowed", "add it to mlflow_server_extra_hosts")
     observed = f"HTTP {api['status']}: {api['says']}" if api["status"] else api["says"]
-    return _failed(observed, "an answer of the API", "the server cannot read its database", f"see {given['home']}/log/mlflow.log")
+    return failed(observed, "an answer of the API", "the server cannot read its database", f"see {given['home']}/log/mlflow.log")
 
 
 def _artifacts(given: Mapping[str, Any]) -> Verdict:
     artifacts = given["seen"]["artifacts"]
     if artifacts["status"] == 200:
-        return _passed("the server lists them")
+        return passed("the server lists them")
     observed = f"HTTP {artifacts['status']}" if artifacts["status"] else artifacts["says"]
-    return _failed(observed, "a list of artifacts from the server", "the server uses another store than its files say", _UP)
+    return failed(observed, "a list of artifacts from the server", "the server uses another store than its files say", _UP)
 
 
 def _backup(given: Mapping[str, Any]) -> Verdict:
@@ -194,7 +161,7 @@ def _backup(given: Mapping[str, Any]) -> Verdict:
     if wrong:
         cause, _semicolon, remedy = wrong[0].partition("; ")
         return Verdict(WARNING, f"{len(wrong)} things are wrong", "a recent backup that is whole", cause, remedy or "make another one")
-    return _passed(f"set {backups['backup']['set'][:8]}")
+    return passed(f"set {backups['backup']['set'][:8]}")
 
 
 #: In the order in which they are told.
@@ -254,44 +221,9 @@ CHECKS = (
 )  # fmt: skip
 
 
-def diagnosis(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what each check has found, lines for people, and the failures.
-
-    ``found`` is what ``stack.py look`` prints, ``seen`` what ``diagnose.py`` prints, ``home`` the folder.
-    """
-    checks = list(_findings(given))
-    failed = [each for each in checks if each["status"] == FAILED]
-    return {"checks": checks, "lines": list(_lines(checks)), "failed": [f"{each['id']}: {each['cause']}; {each['remedy']}" for each in failed]}
+def _decided(given: Mapping[str, Any]) -> dict[str, Any]:
+    """From ``found``, what ``stack.py look`` prints, ``seen``, what ``diagnose.py`` prints, and ``home``, the folder."""
+    return diagnosis(CHECKS, given, "diagnose.md")
 
 
-def _findings(given: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    broken: dict[str, str] = {}
-    for check in CHECKS:
-        cause = next((broken[need] for need in check.needs if need in broken), "")
-        verdict = Verdict(SKIPPED, f"needs the check {cause}") if cause else check.rule(given)
-        if verdict.status in (FAILED, SKIPPED):
-            broken[check.id] = cause or check.id
-        yield {"id": check.id, "title": check.title, **asdict(verdict), "link": f"{LINK}#{check.id}" if verdict.cause else ""}
-
-
-def _lines(checks: list[dict[str, str]]) -> Iterator[str]:
-    for each in checks:
-        yield f"{each['status']:8} {each['id']:11} {each['title']}: {each['observed']}"
-        if each["cause"]:
-            yield f"         expected: {each['expected']}"
-            yield f"         cause: {each['cause']}"
-            yield f"         cure: {each['remedy']}"
-    counts = {status: sum(each["status"] == status for each in checks) for status in (FAILED, WARNING, SKIPPED)}
-    yield ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "All checks passed"
-
-
-def runbook() -> str:
-    """Return a section of a page a check."""
-    parts = []
-    for check in CHECKS:
-        needs = f" Skipped if {' or '.join(f'`{each}`' for each in check.needs)} fails." if check.needs else ""
-        parts.append(f"## {check.id}\n\n{check.title}. {check.about}{needs}\n")
-    return "\n".join(parts)
-
-
-DECISIONS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {"diagnosis": diagnosis}
+DECISIONS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"diagnosis": _decided}

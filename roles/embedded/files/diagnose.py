@@ -5,24 +5,21 @@ of ``diagnose_inside.py``.
 """
 from __future__ import annotations
 
-import base64
-import http.client
 import json
 import os
 import re
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from asking import asked
 from status import backups, client, processes
 
-#: How long one answer may take, and everything that is asked of the stack's own Python, in seconds.
-PATIENCE, ALTOGETHER = 5, 60
+#: How long everything may take that is asked of the stack's own Python, in seconds.
+ALTOGETHER = 60
 HEALTH, API, ARTIFACTS = "/health", "/api/2.0/mlflow/experiments/search?max_results=1", "/api/2.0/mlflow-artifacts/artifacts"
 REVISION = re.compile(r'^revision(?:: str)? = "(\w+)"', re.M)
 DOWN = re.compile(r"^down_revision.*$", re.M)
@@ -56,21 +53,6 @@ def foreign(port: int, home: Path) -> str:
             if not f"{os.readlink(f'/proc/{pid}/cwd')}/".startswith(f"{home}/"):
                 return f"{name} (process {pid})"
     return ""
-
-
-def asked(uri: str, path: str, login: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the server answers: ``status``, 0 if nothing, and what it says."""
-    request = urllib.request.Request(uri + path)
-    if "MLFLOW_TRACKING_USERNAME" in login:
-        pair = f"{login['MLFLOW_TRACKING_USERNAME']}:{login.get('MLFLOW_TRACKING_PASSWORD', '')}"
-        request.add_header("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=PATIENCE) as answer:
-            return {"status": int(answer.status), "says": answer.read(200).decode(errors="replace").strip()}
-    except urllib.error.HTTPError as error:
-        return {"status": error.code, "says": " ".join(error.read(300).decode(errors="replace").split())}
-    except (OSError, http.client.HTTPException) as error:
-        return {"status": 0, "says": str(getattr(error, "reason", error))}
 
 
 def head(home: Path) -> str:

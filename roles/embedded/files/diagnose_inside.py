@@ -78,12 +78,16 @@ def seen(home: Path) -> dict[str, Any]:
         variables = environment(home)
     except OSError as error:
         return {**found, "unreadable": f"{error.filename}: {error.strerror}"}
+    return {**found, **data(variables, str(home / "mlflow/auth.ini"))}
+
+
+def data(variables: dict[str, str], auth_ini: str) -> dict[str, Any]:
+    """Return what a server with these variables has: its databases, its artifacts. ``auth_ini`` need not exist."""
     uri, destination = variables["MLFLOW_BACKEND_STORE_URI"], variables["MLFLOW_ARTIFACTS_DESTINATION"].removeprefix("file://")
     parser = configparser.ConfigParser()
     # The tracking database first.
-    uris = [uri, *([parser["mlflow"]["database_uri"]] if parser.read(home / "mlflow/auth.ini") else [])]
+    uris = [uri, *([parser["mlflow"]["database_uri"]] if parser.read(auth_ini) else [])]
     told = {
-        **found,
         "port": urlsplit(uri).port or 5432,
         "databases": [database(each, variables) for each in uris],
         "destination": destination,

@@ -1,6 +1,6 @@
 """Runs a program of several files that are in no folder of the host.
 
-Standard input has ``programs``, their sources by name, ``program``, which of them begins, and its ``settings``.
+Standard input, or the argument, has ``programs``, their sources by name, ``program``, which of them begins, and its ``settings``.
 """
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ class Sources(MetaPathFinder, InspectLoader):
 
 
 if __name__ == "__main__":
-    given = json.load(sys.stdin)
+    given = json.loads(sys.argv[1] if len(sys.argv) > 1 else sys.stdin.read())
     sys.meta_path.insert(0, Sources(given["programs"]))
     sys.exit(import_module(given["program"]).main(given["settings"]))

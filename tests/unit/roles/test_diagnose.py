@@ -20,7 +20,7 @@ MIGRATION = 'revision = "{}"\ndown_revision = {}\nbranch_labels = None\n'
 
 def seen(home: Path) -> dict[str, Any]:
     """What the program prints, started as the role starts it."""
-    programs = {name: (FILES / f"{name}.py").read_text() for name in ("status", "diagnose")}
+    programs = {name: (FILES / f"{name}.py").read_text() for name in ("asking", "status", "diagnose")}
     settings = {"home": str(home), "as_user": [], "inside": (FILES / "diagnose_inside.py").read_text()}
     request = json.dumps({"programs": programs, "program": "diagnose", "settings": settings})
     done = subprocess.run([sys.executable, "-c", (FILES / "run.py").read_text()], input=request, capture_output=True, text=True, check=True, cwd="/")

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.embedded_diagnosis import CHECKS, diagnosis, runbook
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.diagnosis import runbook
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.embedded_diagnosis import CHECKS, DECISIONS
+
+diagnosis = DECISIONS["diagnosis"]
 
 DATABASES = [
     {"name": "mlflow", "user": "mlflow", "error": "", "revision": "abc"}, {"name": "mlflow_auth", "user": "mlflow", "error": "", "revision": ""},
@@ -144,5 +147,5 @@ def test_checks_need_what_is_before_them_and_each_has_a_section() -> None:
     known: set[str] = set()
     for check in CHECKS:
         assert set(check.needs) <= known
-        assert f"## {check.id}\n" in runbook()
+        assert f"## {check.id}\n" in runbook(CHECKS)
         known.add(check.id)

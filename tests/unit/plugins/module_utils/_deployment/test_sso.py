@@ -298,7 +298,7 @@ def test_sessions_are_in_redis_whose_password_is_in_the_secret() -> None:
     ({"redis_url": "redis://:secret@valkey"}, "sso_redis_url: it is not the URL of a Redis or Valkey without a password"),
     ({"redis_url": "valkey:6379"}, "sso_redis_url: it is not the URL"), ({"redis_password": "secret"}, "sso_redis_password: there is no Redis"),
 ])
-def test_a_redis_that_cannot_be_meant_is_refused_without_its_password(variables: dict[str, str], said: str) -> None:
+def test_a_redis_that_cannot_be_meant_is_refused_without_its_password(variables: dict[str, Any], said: str) -> None:
     [problem] = DECISIONS["problems"](deployments.sso(**variables))
     assert problem.startswith(said)
     assert "secret" not in problem
