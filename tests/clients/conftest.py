@@ -26,12 +26,12 @@ Write = Callable[..., Mapping[str, Path]]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a client's files, as the role does, and give their paths by the end of their names."""
+    """Write a client's files, as the role does for one of this server, and give their paths by the end of their names."""
     from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.decisions import DECISIONS  # noqa: PLC0415 (after Ansible's loader)
 
-    def written(**entry: Any) -> dict[str, Path]:
+    def written(endpoint: Mapping[str, Any] = deployments.ENDPOINT, **entry: Any) -> dict[str, Path]:
         found = {}
-        for file in DECISIONS["files"](deployments.clients(entry)):
+        for file in DECISIONS["files"](deployments.clients(entry, endpoint=endpoint)):
             path = tmp_path / file["name"]
             path.write_text(file["header"] + (file["text"] if "text" in file else yaml.safe_dump(file["yaml"], sort_keys=False)))
             found[file["name"].split(".", 2)[2]] = path

@@ -28,6 +28,16 @@ def test_a_tasks_pod_is_a_client(write: Write, run: Callable[..., str]) -> None:
     assert {"name": "mlflow-ca", "configMap": {"name": "mlflow-client-ca"}} in pod["spec"]["volumes"]
 
 
+def test_a_tasks_pod_has_the_token_of_its_account(write: Write, run: Callable[..., str]) -> None:
+    template = write(deployments.BY_ACCOUNT, kind="airflow", namespace="etl", service_account="worker")["airflow-pod-template.yaml"]
+    spec = json.loads(run("MLFLOW_TEST_AIRFLOW_PYTHON", "task_pod.py", template).splitlines()[-1])["pod"]["spec"]
+    [volume] = [each for each in spec["volumes"] if each["name"] == "mlflow-token"]
+    token = {"audience": "the-server", "expirationSeconds": 3600, "path": "token"}
+    assert volume["projected"]["sources"][0] == {"serviceAccountToken": token}
+    place = {"name": "mlflow-token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True}
+    assert place in spec["containers"][0]["volumeMounts"]
+
+
 def test_the_connection_is_one(write: Write, run: Callable[..., str], tmp_path: Path) -> None:
     """Its Secret has the label by which the backend finds it."""
     from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.decisions import DECISIONS  # noqa: PLC0415 (after Ansible's loader)

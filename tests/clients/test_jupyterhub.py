@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import deployments
 import pytest
 
 Write = Callable[..., Mapping[str, Path]]
@@ -45,6 +46,17 @@ def test_the_authority_is_mounted(write: Write, run: Callable[..., str], file: s
     assert {"name": "mlflow-ca", "configMap": {"name": "mlflow-client-ca"}} in spec["volumes"]
     assert {"name": "mlflow-ca", "mountPath": "/etc/mlflow/client", "readOnly": True} in spec["containers"][0]["volumeMounts"]
     assert spec["serviceAccountName"] == "notebooks"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_token_of_the_account_is_mounted(write: Write, run: Callable[..., str], file: str) -> None:
+    pod = spawned(run, write(deployments.BY_ACCOUNT, kind="jupyterhub", namespace="hub")[file])
+    [volume] = [each for each in pod["spec"]["volumes"] if each["name"] == "mlflow-token"]
+    token = {"audience": "the-server", "expirationSeconds": 3600, "path": "token"}
+    assert volume["projected"]["sources"][0] == {"serviceAccountToken": token}
+    place = {"name": "mlflow-token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True}
+    assert place in pod["spec"]["containers"][0]["volumeMounts"]
+    assert environment(pod)["MLFLOW_TRACKING_AUTH"] == {"configMapKeyRef": {"name": "mlflow-client", "key": "MLFLOW_TRACKING_AUTH"}}
 
 
 @pytest.mark.parametrize("volumes", ["[]", "{}", "[{'name': 'home', 'emptyDir': {}}]", "{'home': {'name': 'home', 'emptyDir': {}}}"])

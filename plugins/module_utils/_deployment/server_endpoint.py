@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_settings
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_jwt, server_settings
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import Deployed
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, minute, url_host
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Object
@@ -71,6 +71,8 @@ def endpoint(deployed: Deployed, host: Host) -> Object:
         "public_uri": server.public_uri,
         "health_uri": f"{server.uri(namespace)}/health",
         "username": server.admin_username if server.is_basic else "",
+        "auth": server.auth,
+        "account_audience": server_jwt.account_audience(server),
         "anonymous": server.is_anonymous,
         "password_secret": {"name": server.name, "key": "admin-password"} if server.is_basic else {},
         "public": public(deployed),

@@ -25,9 +25,15 @@ _API_SERVER = "kubernetes.default.svc"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def asks_kubernetes(server: Server) -> bool:
-    """Whether tokens of the cluster's service accounts are trusted."""
-    return server.is_jwt and any(is_true(each.get("kubernetes", False)) for each in server.jwt_issuers)
+def account_audience(server: Server) -> str:
+    """Return the audience that tokens of the cluster's service accounts must have, "" if none are trusted.
+
+    >>> keycloak, cluster = {"issuer": "https://login.example.com", "audience": "other"}, {"kubernetes": True, "audience": "mlflow"}
+    >>> account_audience(Server(auth="jwt", jwt_issuers=[keycloak, cluster])), account_audience(Server(auth="jwt", jwt_issuers=[keycloak]))
+    ('mlflow', '')
+    """
+    trusted = [each for each in server.jwt_issuers if is_true(each.get("kubernetes", False))] if server.is_jwt else []
+    return str(trusted[0].get("audience") or "") if trusted else ""
 
 
 def environment(server: Server, folder: str) -> dict[str, str]:
@@ -92,7 +98,7 @@ def volumes(server: Server) -> list[Volume]:
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
     ]}}  # fmt: skip
-    own = [Volume("jwt-account", ACCOUNT_FOLDER, token, read_only=True)] if asks_kubernetes(server) else []
+    own = [Volume("jwt-account", ACCOUNT_FOLDER, token, read_only=True)] if account_audience(server) else []
     return [workload.files("jwt", FOLDER, name(server)), *own]
 
 
@@ -100,7 +106,7 @@ def egress(server: Server, services: Sequence[Mapping[str, Any]] | None, cluster
     """Return where the server must reach for keys: each issuer, or what publishes its keys, and the API server."""
     if not server.is_jwt:
         return []
-    found = [*cluster.api_egress] if asks_kubernetes(server) else []
+    found = [*cluster.api_egress] if account_audience(server) else []
     for url in (each.get("jwks_url") or each.get("issuer") for each in server.jwt_issuers if not is_true(each.get("kubernetes", False))):
         found += kubernetes_network.ways(*host_and_port(str(url)), services, cluster)
     return kubernetes_network.distinct(found)

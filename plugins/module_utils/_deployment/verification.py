@@ -30,6 +30,10 @@ class Endpoint:
     image: str = ""
     image_pull_policy: str = "IfNotPresent"
     username: str = ""
+    #: none, basic or jwt.
+    auth: str = "none"
+    #: The audience of the tokens by which service accounts of the cluster log in, "" if none do.
+    account_audience: str = ""
     anonymous: bool = False
     password_secret: Mapping[str, str] = field(default_factory=dict)
     hosts: Sequence[str] = ()

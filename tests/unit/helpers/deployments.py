@@ -78,6 +78,8 @@ ENDPOINT: dict[str, Any] = {
                                                  "app.kubernetes.io/component": "server"}}}], "ports": [{"port": 5000, "protocol": "TCP"}]},
     ],
 }  # fmt: skip
+#: The same of one that trusts the cluster's service accounts, and asks everybody for a login.
+BY_ACCOUNT = ENDPOINT | {"auth": "jwt", "username": "admin", "account_audience": "the-server"}
 STORE: dict[str, Any] = {
     "destination": "s3://mlflow", "environment": {"AWS_DEFAULT_REGION": "us-east-1", "MLFLOW_S3_ENDPOINT_URL": "http://minio:9000"},
     "secret_environment": {"AWS_ACCESS_KEY_ID": {"name": "minio-mlflow", "key": "access-key"},

@@ -172,12 +172,12 @@ def of_verification() -> Iterator[dict[str, Any]]:
 
 
 def of_clients() -> Iterator[dict[str, Any]]:
-    """All objects of a client of each kind with each of its options, without and with a password."""
+    """All objects of a client of each kind with each of its options, without a login, by its service account, and with a password."""
     for kind in KINDS:
-        for more in ({}, {"username": "ada", "password": "p"}):
+        for more, endpoint in (({}, ENDPOINT), ({}, deployments.BY_ACCOUNT), ({"username": "ada", "password": "p"}, ENDPOINT)):
             for entry in one_by_one(CLIENT, {"kind": kind, "namespace": "shop", **more}):
                 there = [{"item": "shop", "resources": []}] if entry.get("create_namespace") else []
-                given = deployments.clients(entry, there=there)
+                given = deployments.clients(entry, there=there, endpoint=endpoint)
                 plan = clients.DECISIONS["plan"](given)
                 yield from [*clients.DECISIONS["new_namespaces"](given), *plan["objects"]]
                 yield from (made for test in plan["tests"] for made in [*test["objects"], *test["record"]])

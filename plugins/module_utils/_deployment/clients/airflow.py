@@ -19,16 +19,19 @@ CONNECTION = "airflow.apache.org/connection-id"
 
 
 def chart_values(client: Client) -> dict[str, Any]:
-    """Return values for Airflow's official chart, which has ``extraEnvFrom`` as a text. They reach the pods of the KubernetesExecutor too."""
+    """Return values for Airflow's official chart, which has ``extraEnvFrom`` as a text. They reach the pods of the KubernetesExecutor too.
+
+    Volumes are for workers alone: the scheduler needs its own token, in the place of which the one for MLflow is.
+    """
     references = [
         {"envName": name, "secretName": reference["name"], "secretKey": reference["key"]}
         for name, reference in client.entry.secret_environment.items()
     ]
-    volumes = {"volumes": [each.volume for each in client.volumes], "volumeMounts": [each.mount for each in client.volumes]}
+    volumes = {"extraVolumes": [each.volume for each in client.volumes], "extraVolumeMounts": [each.mount for each in client.volumes]}
     return {
         "extraEnvFrom": "".join(f"- {as_json(source)}\n" for source in client.sources),
         **({"secret": references} if references else {}),
-        **(volumes if client.volumes else {}),
+        **({"workers": volumes} if client.volumes else {}),
     }
 
 

@@ -23,7 +23,10 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload 
 NAME = "mlflow-client"
 #: Where a client has the authority of the server's certificate.
 CA_FOLDER = "/etc/mlflow/client"
-PASSWORD, TOKEN, AUTH = "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH"
+#: Where MLflow's client reads the token of its pod's service account, and nowhere else.
+ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
+USERNAME, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+TOKEN, AUTH = "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH"
 NAMESPACE = "kubernetes.io/metadata.name"
 
 
@@ -50,6 +53,11 @@ class Entry:
     egress_policy: str = "auto"
     connection_id: str = ""
     verify: bool = True
+
+    @property
+    def account(self) -> str:
+        """The ServiceAccount of its pods."""
+        return self.service_account or "default"
 
     @property
     def title(self) -> str:
@@ -91,13 +99,23 @@ class Client:
         """The server's address."""
         return self.entry.tracking_uri or self.server.uri
 
+    @property
+    def account(self) -> str:
+        """The MLflow user that it is by its pods' service account, "" if it logs in otherwise or not at all. What its entry gives wins."""
+        entry = self.entry
+        given = {*entry.environment, *entry.secret_environment, *([USERNAME] if entry.username else [])}
+        is_asked = str(entry.environment.get(AUTH, "")).startswith("kubernetes")
+        is_own = is_asked or not given & {USERNAME, PASSWORD, TOKEN, AUTH}
+        return f"system:serviceaccount:{entry.namespace}:{entry.account}" if self.server.account_audience and is_own else ""
+
     @cached_property
     def environment(self) -> dict[str, str]:
         """The variables that are not secret; those of the entry come last."""
         entry = self.entry
         found = {
             "MLFLOW_TRACKING_URI": self.uri,
-            **({"MLFLOW_TRACKING_USERNAME": entry.username} if entry.username else {}),
+            **({USERNAME: entry.username} if entry.username else {}),
+            **({AUTH: "kubernetes"} if self.account else {}),
             **({"MLFLOW_TRACKING_SERVER_CERT_PATH": f"{CA_FOLDER}/ca.crt"} if entry.ca else {}),
             **({"MLFLOW_UTILS_TRUST_SKLEARN": "true"} if entry.trust_sklearn else {}),
             **({name: self._from_here(value) for name, value in self.store.environment.items()} if entry.artifact_store_access else {}),
@@ -137,8 +155,14 @@ class Client:
 
     @property
     def volumes(self) -> list[Volume]:
-        """The authority of the server's certificate, if there is one."""
-        return [Volume("mlflow-ca", CA_FOLDER, {"configMap": {"name": f"{self.name}-ca"}}, read_only=True)] if self.entry.ca else []
+        """The authority of the server's certificate, and a token for MLflow in the place of that for the API server, if it has them."""
+        authority = Volume("mlflow-ca", CA_FOLDER, {"configMap": {"name": f"{self.name}-ca"}}, read_only=True)
+        token = Volume("mlflow-token", ACCOUNT_FOLDER, {"projected": {"sources": [
+            {"serviceAccountToken": {"audience": self.server.account_audience, "expirationSeconds": 3600, "path": "token"}},
+            # MLFLOW_TRACKING_AUTH=kubernetes-namespaced takes it for the workspace.
+            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+        ]}}, read_only=True)  # fmt: skip
+        return [*([authority] if self.entry.ca else []), *([token] if self.account else [])]
 
     @property
     def peer(self) -> Object:
@@ -241,7 +265,8 @@ class Kind:
 def packages(client: Client) -> list[str]:
     """Return what the client's image needs, as pip takes it."""
     more = {"boto3": client.entry.artifact_store_access, "mlflow-utils": client.entry.trust_sklearn}
-    return ["mlflow-skinny>=3,<4", *(name for name, is_needed in more.items() if is_needed)]
+    mlflow = "mlflow-skinny[kubernetes]>=3.11.1,<4" if client.account else "mlflow-skinny>=3,<4"
+    return [mlflow, *(name for name, is_needed in more.items() if is_needed)]
 
 
 def is_of_client(policy: Mapping[str, Any]) -> bool:

@@ -183,7 +183,8 @@ def report(given: Given) -> list[str]:
         elif entry.title in failed:
             told = "it cannot use MLflow"
         else:
-            told = "a Job in its namespace, with its labels and environment, logged a run and an artifact"
+            means = f"labels, environment and own account {client.account}" if client.account else "labels and environment"
+            told = f"a Job in its namespace, with its {means}, logged a run and an artifact"
         lines.append(f"Client {entry.title}: {told}; its image needs {', '.join(packages(client))}")
         own = {f"{action} {kind} {_place(entry)}" for action in ("create", "change") for kind in ("ConfigMap", "Secret")}
         if own & changed:

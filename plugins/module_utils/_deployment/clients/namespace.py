@@ -22,7 +22,8 @@ def container(client: Client) -> Object:
 def pod(client: Client) -> Object:
     """Return the part of a pod's specification that makes it a client, for a container of any name."""
     volumes = [volume.volume for volume in client.volumes]
-    return {"spec": {"containers": [container(client)], **({"volumes": volumes} if volumes else {})}}
+    account = {"serviceAccountName": client.entry.service_account} if client.entry.service_account else {}
+    return {"spec": {**account, "containers": [container(client)], **({"volumes": volumes} if volumes else {})}}
 
 
 KIND = Kind(

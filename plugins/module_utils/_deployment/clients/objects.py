@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import verification, workload
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.client import Client, Entry, Part
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.client import AUTH, Client, Entry, Part
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import CHECKSUM, base64
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.verification import VERIFIED
@@ -98,7 +98,8 @@ def door(entry: Entry, ending: str) -> str:
 def verification_objects(client: Client, program: str) -> list[Object]:
     """Return the Job that uses MLflow as the client does, with its labels, account and environment, and the program that it runs."""
     name = f"{client.name}-verify"
-    experiment = "-".join(filter(None, ("mlflow-verify", client.entry.namespace, client.name, client.entry.username)))
+    user = client.entry.username or (client.entry.account if client.account else "")
+    experiment = "-".join(filter(None, ("mlflow-verify", client.entry.namespace, client.name, user)))
     environment = [
         workload.value("MLFLOW_VERIFY_SCOPE", "tracking"),
         *({"name": variable, "valueFrom": place} for variable, place in client.given_references.items()),
@@ -108,8 +109,8 @@ def verification_objects(client: Client, program: str) -> list[Object]:
     )  # fmt: skip
     template = job["spec"]["template"]
     template["metadata"]["labels"] = {**client.identity.labels, **client.pods}
-    # The account's token is what it logs in with.
-    template["spec"]["automountServiceAccountToken"] = client.environment.get("MLFLOW_TRACKING_AUTH") == "kubernetes"
+    # If no volume has a token for MLflow, that for the API server is what it logs in with.
+    template["spec"]["automountServiceAccountToken"] = client.environment.get(AUTH) == "kubernetes" and not client.account
     made = [workload.config_map(name, client.identity.labels, {"verify.py": program}), job]
     return [_in(client.entry.namespace, each) for each in made]
 

@@ -62,11 +62,17 @@ def _of_names(entry: Entry) -> Iterator[str]:
 def _of_login(client: Client) -> Iterator[str]:
     entry, given = client.entry, {*client.entry.environment, *client.entry.secret_environment}
     has_password = bool(entry.password) or PASSWORD in given
-    if client.server.username and not client.server.anonymous and not entry.username and not given & {TOKEN, AUTH}:
-        yield (
-            f"username: MLflow asks {entry.title} for a password; declare a user with mlflow_resources_declaration, and set username and password "
-            f"here, or {TOKEN} in secret_environment"
-        )
+    if client.server.username and not client.server.anonymous and not (entry.username or client.account or given & {TOKEN, AUTH}):
+        if client.server.auth == "jwt" and not has_password:
+            yield (
+                f"secret_environment: MLflow asks {entry.title} for a token, and trusts none of this cluster's service accounts; add {{kubernetes: "
+                f"true, audience: mlflow}} to mlflow_server_jwt_issuers, or name a Secret with {TOKEN} here"
+            )
+        else:
+            yield (
+                f"username: MLflow asks {entry.title} for a password; declare a user with mlflow_resources_declaration, and set username and "
+                f"password here, or {TOKEN} in secret_environment"
+            )
     if entry.username and not has_password:
         yield f"password: {entry.username} has none; set it, or name its Secret in secret_environment: {{{PASSWORD}: {{name, key}}}}"
     if has_password and not entry.username:

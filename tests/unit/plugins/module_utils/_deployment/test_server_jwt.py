@@ -139,9 +139,13 @@ def test_clients_need_a_login_unless_those_without_one_are_let_in() -> None:
         return found
 
     jwt: dict[str, Any] = {"auth": "jwt", "jwt_issuers": [CLUSTER]}
-    assert "username: MLflow asks namespace in namespace shop for a password" in said({}, **jwt)[0]
-    assert said({"MLFLOW_TRACKING_AUTH": "kubernetes"}, **jwt) == []
-    assert said({}, **jwt, jwt_anonymous="everything") == []
+    assert said({}, **jwt) == said({"MLFLOW_TRACKING_AUTH": "kubernetes"}, **jwt) == []
+    keycloak = jwt | {"jwt_issuers": [KEYCLOAK]}
+    assert said({}, **keycloak) == [
+        "mlflow_clients[0].secret_environment: MLflow asks namespace in namespace shop for a token, and trusts none of this cluster's service "
+        "accounts; add {kubernetes: true, audience: mlflow} to mlflow_server_jwt_issuers, or name a Secret with MLFLOW_TRACKING_TOKEN here"
+    ]
+    assert said({"MLFLOW_TRACKING_TOKEN": "x"}, **keycloak) == said({}, **keycloak, jwt_anonymous="everything") == []
     assert len(said({}, auth="basic", jwt_anonymous="everything")) == 1
 
 
