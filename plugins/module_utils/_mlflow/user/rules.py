@@ -23,6 +23,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 # Limits: mlflow/utils/validation.py and the columns of mlflow/server/auth/db/models.py, MLflow 3.17.
 MAX_USERNAME = 255
+#: What the names of Kubernetes' service accounts begin with, who have no password (roles/mlflow_server/files/jwt).
+SERVICE_ACCOUNT = "system:serviceaccount:"
 MIN_PASSWORD = 12
 #: Longer ones do not fit into the Authorization header that proxies may accept.
 MAX_PASSWORD = 1000
@@ -44,15 +46,16 @@ def check_options(params: Mapping[str, Any]) -> None:
 
 
 def check_username(option: str, username: str) -> None:
-    """Raise InvalidOption for what cannot be the name of a user who logs in.
+    """Raise InvalidOption for what cannot be the name of a user who logs in: by a password, or by the token of a service account.
 
+    >>> check_username("username", "system:serviceaccount:airflow:worker")
     >>> check_username("username", "ann:smith")
     Traceback (most recent call last):
     ...
     ansible_collections...InvalidOption: username: 'ann:smith' contains ':', ...; use a name without it
     """
     tags.check_length(option, username, MAX_USERNAME, "user")
-    if ":" in username:
+    if ":" in username and not username.startswith(SERVICE_ACCOUNT):
         # RFC 7617, 2: the user-id ends at the first colon.
         raise InvalidOption(option, username, "contains ':', with which basic authentication cannot log in", "use a name without it")
 

@@ -27,6 +27,7 @@ def test_what_mlflow_takes(change: dict[str, Any]) -> None:
     ("change", "message"),
     [
         ({"username": "a:b"}, "username: 'a:b' contains ':'"),
+        ({"username": "system:masters"}, "username: 'system:masters' contains ':'"),
         ({"permission": None}, "permission: None is not a level; give READ, USE, EDIT, MANAGE or DENY"),
         ({"resource": "n" * 501}, "resource: .* has 501 characters"),
         ({"resource_type": "prompt", "resource": "team-*"}, r"resource: 'team-\*' is a pattern"),
