@@ -1,6 +1,7 @@
 """Clients of a server that trusts the cluster's service accounts: each has a token of its own, and no password is anywhere."""
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import deployments
@@ -10,7 +11,10 @@ import yaml
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.decisions import DECISIONS
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.kinds import KINDS
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_decisions import DECISIONS as SERVER
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.role import rules as role
+from roles import ROLES
 
+DOCUMENT = ROLES.parent / "docs" / "clients.md"
 TOKEN = {
     "name": "mlflow-token",
     "projected": {"sources": [
@@ -121,3 +125,18 @@ KEYCLOAK, CLUSTER = {"issuer": "https://login.example.com", "audience": "a"}, {"
 def test_the_server_publishes_the_audience(given: dict[str, Any], published: tuple[str, str]) -> None:
     endpoint = SERVER["deployment"](deployments.server(**given))["endpoint"]
     assert (endpoint["auth"], endpoint["account_audience"]) == published
+
+
+def test_the_example_in_the_documentation_is_right() -> None:
+    """docs/clients.md, as it is copied: akko without a password."""
+    [text] = [block for block in re.findall("```yaml\n(.*?)```", DOCUMENT.read_text(), re.S) if "mlflow_server_auth: jwt" in block]
+    example = yaml.safe_load(text)
+    server = {name.removeprefix("mlflow_server_"): value for name, value in example.items() if name.startswith("mlflow_server_")}
+    given = deployments.server(host="experiments.akko.local", **server)
+    assert SERVER["problems"](given) == []
+    endpoint = SERVER["deployment"](given)["endpoint"]
+    assert DECISIONS["problems"](deployments.clients(*example["mlflow_clients"], endpoint=endpoint)) == []
+    declared = {each["name"]: each for each in example["mlflow_resources_declaration"]["roles"]}
+    assert {each["role"] for each in server["jwt_roles"]} == declared.keys()
+    for each in declared.values():
+        role.check_options({"users": [], **each})
