@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -90,10 +91,9 @@ def realm(host: str) -> dict[str, Any]:
     return {"realm": "akko", "enabled": True, "groups": [{"name": GROUP}], "clients": [page, *programs], "users": users}
 
 
-@pytest.fixture(scope="module")
-def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
+@contextmanager
+def provider(folder: Path, host: str, port: int) -> Iterator[KeycloakServer]:
     """Keycloak where pods and this machine reach it by the same address, with a certificate of its own authority."""
-    folder = tmp_path_factory.mktemp("keycloak")
     authority = Authority(folder)
     ca = authority.path.read_text().partition("-----BEGIN PRIVATE KEY-----")[0]
     both = authority.issue("server", [GATEWAY]).read_text()
@@ -101,7 +101,14 @@ def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServe
     paths = (folder / "tls.crt", folder / "tls.key")
     paths[0].write_text(certificate)
     paths[1].write_text(begin + key)
-    with KeycloakServer(folder, Place(GATEWAY, PORT, paths, ca), realm(VARIABLES["mlflow_server_host"])) as server:
+    with KeycloakServer(folder, Place(GATEWAY, port, paths, ca), realm(host)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
+    """The provider of this server."""
+    with provider(tmp_path_factory.mktemp("keycloak"), VARIABLES["mlflow_server_host"], PORT) as server:
         yield server
 
 

@@ -21,11 +21,18 @@ pytestmark = [
     pytest.mark.akko, pytest.mark.alters, pytest.mark.long,
     pytest.mark.line("MLflow is protected by OAuth2-Proxy (ForwardAuth), users authenticate via Keycloak"),
 ]  # fmt: skip
-NAMESPACE = "jwtc-sso"
+#: Not those of test_sso.py, so that both may run in one cluster at the same time.
+NAMESPACE, HOST, PORT = "jwtc-sso", "sso-jwt.akko.local", 8744
 ROLES = (*test_sso.ROLES, "mlflow_resources")
 WHO = "/2.0/mlflow/users/current"
 GET = "/2.0/mlflow/experiments/get-by-name?experiment_name=banking-risk"
-keycloak = test_sso.keycloak
+
+
+@pytest.fixture(scope="module")
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
+    """The provider of this server."""
+    with test_sso.provider(tmp_path_factory.mktemp("keycloak"), HOST, PORT) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,7 @@ def known(cluster: Cluster, keycloak: KeycloakServer, tmp_path_factory: pytest.T
     image = cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]["image"]
     may_read = {"resource_type": "experiment", "resource": "banking-risk", "permission": "READ"}
     variables: dict[str, Any] = {
-        **test_sso.VARIABLES, "kubernetes_namespace": NAMESPACE, "mlflow_server_image": image,
+        **test_sso.VARIABLES, "kubernetes_namespace": NAMESPACE, "mlflow_server_host": HOST, "mlflow_server_image": image,
         "sso_provider": "oauth2_proxy", "sso_issuer_url": keycloak.issuer, "sso_client_id": "mlflow", "sso_client_secret": SECRET,
         "sso_issuer_ca": keycloak.place.authority, "sso_session_refresh": f"{REFRESH}s", "sso_forward_token": True,
         "mlflow_server_auth": "jwt", "mlflow_server_default_permission": "NO_PERMISSIONS",
@@ -69,16 +76,28 @@ def test_a_person_is_known_to_mlflow_and_has_the_roles_of_the_groups(known: Behi
 
 
 def test_what_a_client_claims_to_be_does_not_reach_mlflow(known: Behind) -> None:
-    """With a session, alice stays alice, whatever token, password or name she sends beside it."""
+    """With a session, alice stays alice, whatever made-up token, password or name she sends beside it; without one, nobody is let in by them."""
     browser, _page = known.log_in("alice")
     administrator = f"admin:{known.cluster.secret(known.cluster.name)['admin-password']}"
     names = ("User", "Email", "Preferred-Username", "Access-Token")
     claimed = {f"X-{kind}-{name}": "admin" for kind in ("Forwarded", "Auth-Request") for name in names}
     basic = f"Basic {base64.b64encode(administrator.encode()).decode()}"
-    for forged in (f"Bearer {known.keycloak.token('training', SECRET)}", basic, "Bearer made.up.token"):
-        answer = browser.open(f"{known.url}/ajax-api{WHO}", headers={**claimed, "Authorization": forged})
-        assert (answer.status, me(answer.body)) == (200, "alice")
+    made_up = [f"Bearer {test_sso.TOKENS[which](known.keycloak)}" for which in ("tampered", "another audience", "alg none", "no token")]
+    for forged in (*made_up, basic):
+        headers = {**claimed, "Authorization": forged}
+        answer = browser.open(f"{known.url}/ajax-api{WHO}", headers=headers)
+        assert (answer.status, me(answer.body)) == (200, "alice"), forged.partition(" ")[0]
+        assert known.get(f"/api{WHO}", headers).status == 401
     assert known.get(f"/api{WHO}", claimed).status == 401
+
+
+def test_a_valid_token_counts_before_a_session(known: Behind) -> None:
+    """oauth2-proxy looks for a token first. Its holder is who the token says, as without the session, and no one else."""
+    browser, _page = known.log_in("alice")
+    headers = {"Authorization": f"Bearer {known.keycloak.token('training', SECRET)}"}
+    beside, alone = browser.open(f"{known.url}/ajax-api{WHO}", headers=headers), known.get(f"/api{WHO}", headers)
+    assert me(beside.body) == me(alone.body) == "service-account-training"
+    assert me(browser.open(f"{known.url}/ajax-api{WHO}").body) == "alice"
 
 
 def test_a_program_is_known_by_its_own_token(known: Behind) -> None:
