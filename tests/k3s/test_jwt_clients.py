@@ -234,6 +234,18 @@ def test_another_account_of_the_namespace_is_somebody_else(trusting: Trusting) -
     assert trusting.said(PODS, other, CALL, "GET", f"{GET}of-one-account", "")[0] == 403
 
 
+def test_a_grant_names_a_single_account(trusting: Trusting) -> None:
+    """As docs/clients.md has it, once MLflow knows the account: it reads what it could not, a second run changes nothing, and it can be revoked."""
+    written, words = trusting.file(PODS, "pod.yaml"), (CALL, "GET", f"{GET}banking-risk", "")
+    assert trusting.said(PODS, written, *words)[0] == 403
+    grant = {"username": ACCOUNT.format(PODS, "default"), "resource_type": "experiment", "resource": "banking-risk"}
+    for more, changed, status in (({"permission": "READ"}, True, 200), ({"permission": "READ"}, False, 200), ({"state": "absent"}, True, 403)):
+        declared = {**VARIABLES["mlflow_resources_declaration"], "grants": [grant | more]}
+        run = trusting.run(roles=SITE[:-1], mlflow_resources_declaration=declared)
+        assert (run.status, run.changed > 0) == (0, changed), run.output
+        assert trusting.said(PODS, written, *words)[0] == status
+
+
 @pytest.mark.parametrize(("which", "why"), [
     ("another audience", "the token is not for the audience mlflow"), ("the API server's token", "the token is not for the audience mlflow"),
     ("no token", "The request has no token"),
