@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import urllib.request
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from deployment import Deployment, TaskResult
+from deployment import Deployment, TaskResult, changed
 from restic import restic
 from tracking_servers import client_of
 
@@ -70,6 +71,46 @@ class Backups:
         results = self.stack.play("restore", **variables)
         assert not messages(results), [result for result in results if result.failed]
         return results
+
+
+def made(name: str, first_port: int, **variables: Any) -> Iterator[Backups]:
+    """A stack with something in it, and no backup yet."""
+    stack = Deployment(name, first_port, {"mlflow_server_auth": "basic", **variables})
+    stack.remove()
+    backups = Backups(stack)
+    try:
+        stack.up()
+        put_something(stack)
+        yield backups
+    finally:
+        stack.remove()
+        backups.forget()
+
+
+def program(backups: Backups, name: str) -> subprocess.Popen[str]:
+    """One of the programs, started as the stack's user in a group of its own."""
+    home = backups.stack.home
+    user: dict[str, Any] = {"user": home.stat().st_uid, "group": home.stat().st_gid, "extra_groups": []} if os.getuid() == 0 else {}
+    command = [str(home / "venv/bin/python"), str(home / f"backup/program/{name}.py"), str(home / "backup/settings.json")]
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd="/", start_new_session=True, **user, **pipes)
+
+
+def run(backups: Backups, name: str) -> tuple[str, str]:
+    """What one of the programs prints, and its error."""
+    with program(backups, name) as running:
+        stdout, stderr = running.communicate(timeout=600)
+    assert running.returncode in (0, 1), stderr
+    assert "Traceback" not in stderr
+    return stdout, stderr.strip()
+
+
+def refused(results: list[TaskResult]) -> str:
+    """The only message of a run that has failed before it changed anything."""
+    failed = messages(results)
+    assert len(failed) == 1, failed
+    assert changed(results) == []
+    return failed[0]
 
 
 def messages(results: list[TaskResult]) -> list[str]:

@@ -3,36 +3,18 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
-from backups import API, MODEL, Backups, kept, lose, messages, put_something, upload
-from deployment import Deployment, TaskResult, changed
+from backups import API, MODEL, Backups, kept, lose, made, messages, program, refused, run
+from deployment import changed
 from restic import restic
 from tracking_servers import client_of
-
-
-def made(name: str, first_port: int, **variables: Any) -> Iterator[Backups]:
-    """A stack with something in it, and no backup yet."""
-    stack = Deployment(name, first_port, {"mlflow_server_auth": "basic", **variables})
-    stack.remove()
-    backups = Backups(stack)
-    try:
-        stack.up()
-        put_something(stack)
-        yield backups
-    finally:
-        stack.remove()
-        backups.forget()
-
 
 pytestmark = pytest.mark.slow
 
@@ -62,32 +44,6 @@ def test_what_is_lost_comes_back(backups: Backups) -> None:
     assert kept(stack) == before
     assert any("1 runs were RUNNING then" in result.message for result in results)
     assert changed(stack.up()) == []
-
-
-def program(backups: Backups, name: str) -> subprocess.Popen[str]:
-    """One of the programs, started as the stack's user in a group of its own."""
-    home = backups.stack.home
-    user: dict[str, Any] = {"user": home.stat().st_uid, "group": home.stat().st_gid, "extra_groups": []} if os.getuid() == 0 else {}
-    command = [str(home / "venv/bin/python"), str(home / f"backup/program/{name}.py"), str(home / "backup/settings.json")]
-    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd="/", start_new_session=True, **user, **pipes)
-
-
-def run(backups: Backups, name: str) -> tuple[str, str]:
-    """What one of the programs prints, and its error."""
-    with program(backups, name) as running:
-        stdout, stderr = running.communicate(timeout=600)
-    assert running.returncode in (0, 1), stderr
-    assert "Traceback" not in stderr
-    return stdout, stderr.strip()
-
-
-def refused(results: list[TaskResult]) -> str:
-    """The only message of a run that has failed before it changed anything."""
-    failed = messages(results)
-    assert len(failed) == 1, failed
-    assert changed(results) == []
-    return failed[0]
 
 
 def test_a_second_set_takes_little(with_set: Backups) -> None:
@@ -194,35 +150,6 @@ def test_status_says_how_the_stack_is_doing(with_set: Backups) -> None:
         assert "does not answer" in run(with_set, "backup")[1]
     finally:
         with_set.stack.up()
-
-
-def test_a_backup_that_is_killed_leaves_no_set_and_the_next_one_converges(with_set: Backups) -> None:
-    before = kept(with_set.stack)
-    began = time.monotonic()
-    assert run(with_set, "backup")[1] == ""
-    length = time.monotonic() - began
-    whole = {each["id"] for each in with_set.sets()}
-    killed = 0
-    for number in range(10):
-        upload(with_set.stack, f"0/somebody/artifacts/large-{number}")
-        one = program(with_set, "backup")
-        time.sleep(random.uniform(0.05, length))
-        killed += one.poll() is None
-        # With what it has started, or without, which then goes on.
-        with suppress(ProcessLookupError):
-            (os.killpg if number % 2 else os.kill)(one.pid, signal.SIGKILL)
-        one.wait()
-        assert one.stdout
-        assert one.stderr
-        one.stdout.close()
-        one.stderr.close()
-    assert killed > 3
-    assert run(with_set, "backup")[1] == ""
-    assert with_set.sets("mlops-mlflow-unfinished") == []
-    assert not (with_set.stack.home / "backup/set").exists()
-    assert len({each["id"] for each in with_set.sets()} - whole) >= 1
-    assert run(with_set, "drill")[1] == ""
-    assert kept(with_set.stack) == before
 
 
 # What goes wrong
@@ -356,31 +283,6 @@ def test_a_stack_with_data_is_not_overwritten_but_moved_aside_when_told_twice(wi
     assert len(aside) == 1
     assert (aside[0] / "postgresql/data/PG_VERSION").exists()
     assert changed(stack.up()) == []
-
-
-def test_a_restore_that_is_killed_converges(with_set: Backups) -> None:
-    before = kept(with_set.stack)
-    with_set.back_up()
-    lose(with_set.stack)
-    note, served = with_set.stack.home / "backup/restoring.json", with_set.stack.home / "mlflow/server.env"
-    for seconds in (12, 16, 20, 24):
-        with with_set.stack.start("restore") as running:
-            time.sleep(seconds)
-            running.kill()
-        if served.exists() and not note.exists():
-            break  # This machine was faster.
-    else:
-        with_set.restore()
-    assert kept(with_set.stack) == before
-    assert changed(with_set.stack.up()) == []
-
-
-def test_no_empty_server_takes_the_place_of_what_is_being_restored(tmp_path: Path) -> None:
-    for folder in (".mlops-mlflow", "backup"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "backup/restoring.json").write_text('{"set": "a1"}')
-    begun = Deployment("restoring", 27640, {"embedded_home": str(tmp_path)})
-    assert "was interrupted, and an empty MLflow would take the place" in refused(begun.play("site"))
 
 
 def test_a_stack_that_was_removed_comes_back_elsewhere(with_set: Backups) -> None:

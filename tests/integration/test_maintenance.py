@@ -107,9 +107,9 @@ class Server:
     def started(self, **settings: Any) -> subprocess.Popen[str]:
         """The program as the role starts it, in a group of its own."""
         home = self.stack.home
-        programs = {path.stem: path.read_text() for path in FILES.glob("maintenance*.py")}
+        programs = {path.stem: path.read_text() for path in [*FILES.glob("maintenance*.py"), ROOT / "roles/mlflow_backup/files/backup_lock.py"]}
         given = {
-            "check": False, "environment_file": f"{home}/mlflow/server.env", "lock": f"{home}/backup/lock", "deleted_for": 0, "by_experiment": {},
+            "check": False, "environment_file": f"{home}/mlflow/server.env", "home": str(home), "deleted_for": 0, "by_experiment": {},
             "traces_for": -1, "traces_by_experiment": {}, "orphans": "remove",
         }  # fmt: skip
         user: dict[str, Any] = {"user": home.stat().st_uid, "group": home.stat().st_gid, "extra_groups": []} if os.getuid() == 0 else {}

@@ -104,6 +104,8 @@ def ready(given: Mapping[str, Any]) -> dict[str, Any]:
 def backup_problem(given: Mapping[str, Any]) -> str:
     """Return why there is nothing to back up, with the remedy; empty if there is."""
     home = given["place"]["home"]
+    if given["place"]["is_being_restored"]:
+        return f"embedded_home: '{home}' is half restored, and no set is made of it; run the playbook mlops.mlflow.restore again"
     return "" if given["place"]["has_run"] else f"embedded_home: no MLflow server has run in '{home}'; deploy it first (in a checkout: make up)"
 
 

@@ -129,8 +129,9 @@ def _problem_of_data(wanted: Wanted, found: Mapping[str, Any]) -> str:
         return f"embedded_home: '{wanted.home}' contains other files, which a removal of the stack would delete; choose an empty or new folder"
     if found["is_being_restored"] and not wanted.restores:
         return (
-            f"embedded_home: a restore to '{wanted.home}' was interrupted, and an empty MLflow would take the place of what it restores; run the "
-            f"playbook mlops.mlflow.restore again, or give up what it restores by removing {wanted.home}/backup/restoring.json"
+            f"embedded_home: a restore to '{wanted.home}' runs or was interrupted, and an empty MLflow would take the place of what it restores; run "
+            "the playbook mlops.mlflow.restore again, or give it up: run mlops.mlflow.stop, and remove the file "
+            f"{wanted.home}/backup/restoring.json"
         )
     if found["problems"]:
         return str(found["problems"][0])

@@ -63,8 +63,7 @@ def settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "check": bool(given["check_mode"]),
         "environment_file": f"{home}/mlflow/server.env",
-        # The lock of the backups (roles/mlflow_backup/files/backup.py).
-        "lock": f"{home}/backup/lock",
+        "home": home,
         "deleted_for": milliseconds(variables["mlflow_maintenance_deleted_for"]),
         "by_experiment": _ages(experiments, "deleted_for"),
         "traces_for": milliseconds(variables["mlflow_maintenance_traces_for"]),

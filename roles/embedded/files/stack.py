@@ -100,7 +100,9 @@ class Process:
         return str(home / "supervisord.conf") in map(os.path.normpath, self.words) and any(word.endswith("/supervisord") for word in self.words)
 
     def is_installer(self, home: Path) -> bool:
-        """Whether it puts packages into the stack's environment, for a run that may have been interrupted."""
+        """Whether it puts packages into the stack's environment, or a backup back, for a run that may have been interrupted."""
+        if f"{home}/backup/program/restore.py" in self.words:
+            return True
         venv = str(home / "venv")
         is_pip = self.words[0] == f"{venv}/bin/python" and "pip" in self.words
         return is_pip or (venv in self.words and not {"environment.sh", "venv"}.isdisjoint(self.words))

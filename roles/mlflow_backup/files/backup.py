@@ -5,17 +5,17 @@ are read. A set counts when it is complete and the repository was found in order
 """
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from backup_lock import alone
 from backup_repository import (
     FOLDER,
     FORMAT,
@@ -30,30 +30,10 @@ from backup_repository import (
     answered,
     damaged,
     explained,
+    is_half_restored,
     opened,
 )
 from backup_source import AUTHENTICATION, ENVIRONMENT, Bucket, Server, dump, now, weight
-
-#: How long a backup waits for another one, or for what an interrupted one has left running, in seconds.
-PATIENCE = 600
-
-
-@contextmanager
-def alone(home: Path) -> Iterator[int]:
-    """Hold the lock of the stack's backups. Every program that a backup starts inherits it, so that it is held until the last one has ended."""
-    (home / FOLDER).mkdir(mode=0o700, exist_ok=True)
-    with (home / FOLDER / "lock").open("a") as file:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise BackupError(f"mlflow_backup: another backup of '{home}' runs for ten minutes now; wait until it has ended") from None
-                time.sleep(0.5)
-            else:
-                break
-        yield file.fileno()
 
 
 def read_state(home: Path) -> dict[str, Any]:
@@ -189,8 +169,10 @@ def size(count: float) -> str:
 def back_up(request: Mapping[str, Any]) -> dict[str, Any]:
     """Make one set; what was done."""
     home, began = Path(request["home"]), time.monotonic()
-    with alone(home) as lock:
+    with alone(home, "a backup", BackupError) as lock:
         try:
+            if is_half_restored(home):
+                raise BackupError(f"embedded_home: '{home}' is half restored, and no set is made of it; run the playbook mlops.mlflow.restore again")
             return _made(request, home, lock, began)
         except (BackupError, OSError) as error:
             with suppress(OSError):  # a full disk takes no note

@@ -40,6 +40,7 @@ LOCK = 0x6D6C62616B
 
 def settle(home: Path, environment: Mapping[str, str], secrets: Path, tools: Path) -> None:
     """Write what a server of the embedded stack has in its folder. What the last backup has left there, a mirror and a cache, stays."""
+    (home / RESTORING).unlink(missing_ok=True)
     for name in ("mlflow", "secrets", "venv"):
         shutil.rmtree(home / name, ignore_errors=True)
     for folder in (home / FOLDER, home / "mlflow", home / "secrets"):
@@ -159,7 +160,6 @@ def restore(request: Mapping[str, Any]) -> dict[str, Any]:
     """Restore the databases and the artifacts; lines for people. May be interrupted at any point, and run again."""
     home, given = Path(request["home"]), complete(request, os.environ)
     shutil.rmtree(home / MIRROR, ignore_errors=True)
-    (home / RESTORING).unlink(missing_ok=True)
     with settled(home) as server, alone(server):
         with server.databases[-1].session() as cursor:
             is_empty = not census(cursor)

@@ -263,6 +263,16 @@ def has_any(folder: Path) -> bool:
     return folder.is_dir() and any(entry.name != ".mlops-mlflow" for entry in folder.iterdir())
 
 
+def read_note(home: Path) -> dict[str, Any]:
+    """Return what is noted of a restore that has not ended; ``lines`` for people are there once its data are."""
+    return dict(json.loads((home / RESTORING).read_text())) if (home / RESTORING).exists() else {}
+
+
+def is_half_restored(home: Path) -> bool:
+    """Whether a restore has begun, and its data are not there yet."""
+    return (home / RESTORING).exists() and "lines" not in read_note(home)
+
+
 def occupied(home: Path) -> list[str]:
     """Return which data are already where a set would be restored to. What an interrupted restore has left does not count."""
     if (home / RESTORING).exists():

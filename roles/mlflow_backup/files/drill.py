@@ -28,7 +28,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from backup import alone, write_state
+from backup import write_state
+from backup_lock import alone
 from backup_repository import FOLDER, WHOLE, BackupError, answered, chosen, opened
 from backup_source import Database, Server, census, differences, now, settings, weight
 
@@ -289,7 +290,7 @@ def remove_left(folder: Path) -> None:
 def drill(request: Mapping[str, Any]) -> dict[str, Any]:
     """Try the set; lines for people. Raises BackupError if it is not whole."""
     home, began, start = Path(request["home"]), time.monotonic(), datetime.now(timezone.utc)
-    with alone(home) as lock:
+    with alone(home, "a drill", BackupError) as lock:
         remove_left(home / FOLDER)
         repository = opened(request, lock, str(home / FOLDER / "cache"))
         wanted = chosen(repository.snapshots(WHOLE), request["set"])

@@ -1,11 +1,13 @@
 """Restores a set into a new embedded stack: ``restore.py newer|files|data < request.json``. An error is one line, and status 1.
 
 ``newer`` prints what the stack that is there has and the set lacks. ``files`` restores the secrets, before anything else starts, and the dumps.
-``data`` fills the empty databases and the empty artifact store, and compares what is there with the manifest. Each may be interrupted and run again.
+``data`` fills the empty databases and the empty artifact store, and compares what is there with the manifest. Each of these two
+may be interrupted and run again, and holds the lock of the backups. It goes on if Ansible was killed, and is ended with the stack.
 """
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -13,7 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from backup_repository import MIRROR, RESTORING, STAGING, WHOLE, BackupError, answered, chosen, has_any, opened
+from backup_lock import alone
+from backup_repository import MIRROR, RESTORING, STAGING, WHOLE, BackupError, answered, chosen, has_any, occupied, opened, read_note
 from backup_source import Bucket, Database, Server, census, differences, sha256, weight
 
 #: What has been made since a time, in milliseconds, and how it is called.
@@ -46,21 +49,32 @@ def newer(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"newer": ", ".join(f"{count} {what}" for what, count in counts.items())}
 
 
-def read_note(home: Path) -> dict[str, Any]:
-    """Return what is noted of a restore that has not ended; ``lines`` for people are there once its data are."""
-    return dict(json.loads((home / RESTORING).read_text())) if (home / RESTORING).exists() else {}
+def write_note(home: Path, **noted: Any) -> None:
+    """Note how far the restore is, whole or not at all."""
+    new = home / f"{RESTORING}.new"
+    new.write_text(json.dumps(noted))
+    new.replace(home / RESTORING)
 
 
 def restore_files(request: Mapping[str, Any]) -> dict[str, Any]:
     """Restore the secrets and the dumps; the id of the set."""
     home = Path(request["home"])
+    with alone(home, "a restore", BackupError) as lock:
+        return _files(request, home, lock)
+
+
+def _files(request: Mapping[str, Any], home: Path, lock: int) -> dict[str, Any]:
     noted = read_note(home)
     if "lines" in noted:
         return {"set": noted["set"]}
-    repository = opened(request)
+    there = occupied(home)
+    if there:
+        raise BackupError(f"embedded_home: '{home}' holds data now ({', '.join(there)}), which another run has restored; run this again")
+    repository = opened(request, lock)
     wanted = chosen(repository.snapshots(WHOLE), request["set"])
     manifest = repository.manifest(wanted)
-    (home / RESTORING).write_text(json.dumps({"set": wanted.id}))
+    if noted.get("set") != wanted.id:
+        write_note(home, set=wanted.id)
     shutil.rmtree(home / STAGING, ignore_errors=True)
     repository.restore(wanted, wanted.staging, str(home / STAGING))
     for told in manifest["databases"]:
@@ -71,7 +85,7 @@ def restore_files(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"set": wanted.id}
 
 
-def restore_database(database: Database, told: Mapping[str, Any], dump: Path, program: Path) -> None:
+def restore_database(database: Database, told: Mapping[str, Any], dump: Path, program: Path, lock: int) -> None:
     """Fill an empty database, in one transaction, and compare it with the manifest. One that is as the manifest says is left alone."""
     with database.session() as cursor:
         found = census(cursor)
@@ -82,7 +96,7 @@ def restore_database(database: Database, told: Mapping[str, Any], dump: Path, pr
     if found:
         return
     words = ["--no-owner", "--no-acl", "--exit-on-error", "--single-transaction", f"--dbname={database.name}"]
-    database.run(program, *words, str(dump))
+    database.run(program, *words, str(dump), lock=lock)
     with database.session() as cursor:
         wrong = differences(told["tables"], census(cursor))
         if wrong:
@@ -98,29 +112,34 @@ def secrets(references: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 def restore_data(request: Mapping[str, Any]) -> dict[str, Any]:
     """Restore the databases and the artifacts; lines for people."""
     home = Path(request["home"])
-    begun, noted = home / RESTORING, read_note(home)
+    with alone(home, "a restore", BackupError) as lock:
+        return _data(request, home, lock)
+
+
+def _data(request: Mapping[str, Any], home: Path, lock: int) -> dict[str, Any]:
+    noted = read_note(home)
     if not noted:
         raise BackupError(f"embedded_home: no restore has begun in '{home}'; run the playbook mlops.mlflow.restore")
     if "lines" in noted:
         return {"lines": noted["lines"]}
-    repository = opened(request)
+    repository = opened(request, lock)
     wanted = chosen(repository.snapshots(WHOLE), noted["set"])
     manifest = json.loads((home / STAGING / "manifest.json").read_text())
     environment = {**request["database"]["environment"], **secrets(request["database"]["secret_environment"])}
     program = Server(home).programs / "pg_restore"
     for told in manifest["databases"]:
         database = Database(told["purpose"], request["database"]["uris"][told["purpose"]], environment)
-        restore_database(database, told, home / STAGING / told["file"], program)
+        restore_database(database, told, home / STAGING / told["file"], program, lock)
     folder = folder_of(request["store"], home)
     if has_any(folder) and not noted.get("artifacts") and not request["replace"]:
         raise BackupError(f"artifact_store_path: '{folder}' is not empty; choose an empty folder, or set mlflow_backup_replace to restore into it")
-    begun.write_text(json.dumps({**noted, "artifacts": True}))
+    write_note(home, **{**noted, "artifacts": True})
     repository.restore(wanted, manifest["artifacts"]["path"], str(folder))
     artifacts = weight(folder)["files"]
     if folder == home / MIRROR:
         send(request["store"], folder)
     lines = told_lines(manifest, wanted.id, artifacts)
-    begun.write_text(json.dumps({"set": wanted.id, "lines": lines}))
+    write_note(home, set=wanted.id, lines=lines)
     shutil.rmtree(home / STAGING)
     return {"lines": lines}
 
@@ -159,4 +178,6 @@ def told_lines(manifest: Mapping[str, Any], set_id: str, artifacts: int) -> list
 
 
 if __name__ == "__main__":
+    if os.getpgrp() != os.getpid():
+        os.setpgrp()  # what it has started is ended with it (roles/embedded/files/stack.py)
     sys.exit(answered({"newer": newer, "files": restore_files, "data": restore_data}[sys.argv[1]]))

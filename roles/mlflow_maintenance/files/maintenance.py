@@ -5,22 +5,19 @@ interrupted finds the row again, and deletes the rest. An error is one line, and
 """
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from backup_lock import alone
 from maintenance_plan import Ages, Amount, Kept, Plan, Planner, Thing, folders, owner, told
 
-#: How long it waits for a backup, in seconds.
-PATIENCE = 600
 #: Later than any trace begins, in milliseconds.
 EVER = 1 << 62
 #: What a process has of its own, beside the environment of the server.
@@ -39,24 +36,6 @@ def environment(path: str) -> dict[str, str]:
         raise MaintenanceError(f"mlflow_maintenance: there is no '{path}', so that no MLflow server has run here; deploy it first") from None
     own = {name: os.environ[name] for name in OWN if name in os.environ}
     return {**own, **dict(line.split("=", 1) for line in lines), "MLFLOW_LOGGING_LEVEL": "ERROR"}
-
-
-@contextmanager
-def alone(path: str) -> Iterator[None]:
-    """Hold the lock of the backups, so that nothing is deleted that a backup still has to read."""
-    Path(path).parent.mkdir(mode=0o700, exist_ok=True)
-    with Path(path).open("a") as file:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise MaintenanceError(f"mlflow_maintenance: a backup has been running for {PATIENCE} seconds; try again later") from None
-                time.sleep(1)
-            else:
-                break
-        yield
 
 
 class Maintenance:
@@ -231,7 +210,8 @@ def clean(settings: Mapping[str, Any]) -> dict[str, Any]:
     if made.check:
         report = made.run()
     else:
-        with alone(settings["lock"]):
+        # So that nothing is deleted that a backup still has to read.
+        with alone(Path(settings["home"]), "maintenance", MaintenanceError):
             report = made.run()
     return {**report, "lines": told(report, made.check)}
 

@@ -5,8 +5,11 @@ import bz2
 import getpass
 import hashlib
 import json
+import os
+import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +19,12 @@ from threading import Thread
 from typing import Any
 
 import backup
+import backup_lock
 import backup_repository
 import backup_source
 import deployments
 import pytest
+import restore
 import variants
 from backup_repository import BackupError
 from backup_source import Server
@@ -28,7 +33,8 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import ba
 from roles import CLUSTER, Role
 
 PLACE = {
-    "home": "/s", "user": "me", "as_user": [], "mlflow_version": "3.17.2", "has_run": True, "has_systemd": False, "unit": "/u/mlops-mlflow-s.service",
+    "home": "/s", "user": "me", "as_user": [], "mlflow_version": "3.17.2", "has_run": True, "is_being_restored": False, "has_systemd": False,
+    "unit": "/u/mlops-mlflow-s.service",
 }  # fmt: skip
 LOOKED = {"set": "0123456789", "manifest": {"mlflow": "3.17.2", "made": "2026-01-01T00:00:00Z"}, "occupied": []}
 
@@ -69,6 +75,7 @@ def test_the_programs_are_given_what_they_read(role: Role) -> None:
 def test_only_a_stack_that_has_run_is_backed_up(role: Role) -> None:
     assert role.decided("backup_problem") == ""
     assert role.decided("backup_problem", embedded_place={**PLACE, "has_run": False}).startswith("embedded_home: no MLflow server has run in '/s'; ")
+    assert role.decided("backup_problem", embedded_place={**PLACE, "is_being_restored": True}).startswith("embedded_home: '/s' is half restored, and")
 
 
 def test_a_restic_that_is_named_is_not_downloaded(role: Role) -> None:
@@ -217,6 +224,52 @@ def test_what_is_noted_of_backups_survives_a_file_that_was_cut(tmp_path: Path) -
     backup.write_state(tmp_path, drill={"set": "a"})
     backup.write_state(tmp_path, backup={"set": "b"})
     assert backup.read_state(tmp_path) == {"drill": {"set": "a"}, "backup": {"set": "b"}}
+
+
+# The lock
+
+
+def test_what_is_at_work_is_told_and_waited_for_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert backup_lock.at_work(tmp_path) == ""
+    with backup_lock.alone(tmp_path, "a restore", BackupError):
+        told = backup_lock.at_work(tmp_path)
+        assert re.fullmatch(
+            rf"embedded_home: '{tmp_path}' is in use, a restore has been running since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ \(process {os.getpid()}, or "
+            r"what it has started\); wait until it has ended, then run this again", told,
+        )  # fmt: skip
+        monkeypatch.setattr(backup_lock, "PATIENCE", -1)
+        with pytest.raises(BackupError, match="a restore has been running since"), backup_lock.alone(tmp_path, "a backup", BackupError):
+            pass
+    assert backup_lock.at_work(tmp_path) == ""
+
+
+def test_what_a_killed_program_has_started_holds_its_lock(tmp_path: Path) -> None:
+    program = (
+        "import os, subprocess, sys; from pathlib import Path; from backup_lock import alone\n"
+        "with alone(Path(sys.argv[1]), 'a backup', OSError) as lock: subprocess.Popen(['sleep', '60'], pass_fds=[lock]); os.kill(os.getpid(), 9)"
+    )
+    place = {**os.environ, "PYTHONPATH": str(Path(backup_lock.__file__).parent)}
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path], env=place, start_new_session=True) as killed:
+        killed.wait()
+        try:
+            assert "a backup has been running since 20" in backup_lock.at_work(tmp_path)
+        finally:
+            os.killpg(killed.pid, signal.SIGKILL)
+    with backup_lock.alone(tmp_path, "a backup", BackupError):
+        assert f"(process {os.getpid()}, " in backup_lock.at_work(tmp_path)
+
+
+def test_no_set_is_made_of_what_is_half_restored(tmp_path: Path) -> None:
+    put(tmp_path / "backup/restoring.json", '{"set": "a"}')
+    with pytest.raises(BackupError, match="is half restored, and no set is made of it"):
+        backup.back_up({"home": str(tmp_path)})
+    assert "half restored" in backup.read_state(tmp_path)["failed"]["problem"]
+
+
+def test_a_restore_does_not_write_over_what_another_one_has_restored(tmp_path: Path) -> None:
+    put(tmp_path / "postgresql/data/PG_VERSION", "18")
+    with pytest.raises(BackupError, match="holds data now .*, which another run has restored"):
+        restore.restore_files({"home": str(tmp_path)})
 
 
 def test_files_are_counted(tmp_path: Path) -> None:

@@ -131,6 +131,8 @@ def test_the_disk_is_known_before_the_folder_is_there(home: Path) -> None:
         ("sh -c #!/bin/sh environment.sh install /s/venv /s/venv/.holds-1 python3", True),
         ("python3.11 -m venv --clear /s/venv", True),
         ("/s/venv/bin/python /s/mlflow/serve.py", False),
+        ("/s/venv/bin/python /s/backup/program/restore.py data", True),
+        ("/s/venv/bin/python /s/backup/program/backup.py /s/backup/settings.json", False),
         ("/t/venv/bin/python -m pip install", False),
         ("ls /s/venv", False),
     ],

@@ -66,7 +66,7 @@ def test_variables_that_cannot_work_are_refused(home: str, user: str, says: str)
         ({}, {"mlflow_version": "3.18.0"}, "3.17.2 is older than 3.18.0"),
         ({}, {"entries": ["thesis.tex"], "free": 5000}, "contains other files"),
         ({}, {"problems": ["a is empty"], "losses": ["b"]}, "a is empty"),
-        ({}, {"is_being_restored": True}, "embedded_home: a restore to '/s' was interrupted, and an empty MLflow would take the place of what it"),
+        ({}, {"is_being_restored": True}, "embedded_home: a restore to '/s' runs or was interrupted, and an empty MLflow would"),
         ({}, {"losses": ["b is missing"]}, "b is missing; if you do not need what is lost, -e embedded_fresh_start=true"),
         ({}, {"losses": ["b", "c", "d"]}, "b (2 more like this); if"),
         ({"fresh_start": True}, {"problems": ["a is empty"]}, "a is empty"),

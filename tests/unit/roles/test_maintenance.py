@@ -1,7 +1,6 @@
 """What may be deleted for good, and what the role maintenance is told, without a server."""
 from __future__ import annotations
 
-import fcntl
 import json
 import subprocess
 import sys
@@ -164,17 +163,6 @@ def test_the_environment_is_the_servers(tmp_path: Path, monkeypatch: pytest.Monk
         maintenance.environment(f"{tmp_path}/none")
 
 
-def test_it_waits_for_a_backup_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = tmp_path / "backup/lock"
-    with maintenance.alone(str(lock)):
-        assert lock.exists()
-    monkeypatch.setattr(maintenance, "PATIENCE", -1)
-    with lock.open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(MaintenanceError, match="a backup has been running"), maintenance.alone(str(lock)):
-            pass
-
-
 def test_a_server_with_workspaces_is_refused(tmp_path: Path) -> None:
     (tmp_path / "server.env").write_text("MLFLOW_ENABLE_WORKSPACES=true\n")
     done = started(tmp_path)
@@ -185,7 +173,7 @@ def test_a_server_with_workspaces_is_refused(tmp_path: Path) -> None:
 def started(home: Path) -> subprocess.CompletedProcess[str]:
     """The program as the role starts it, without a file of it on the host."""
     files = ROLES / "mlflow_maintenance/files"
-    programs = {path.stem: path.read_text() for path in files.glob("maintenance*.py")}
+    programs = {path.stem: path.read_text() for path in [*files.glob("maintenance*.py"), ROLES / "mlflow_backup/files/backup_lock.py"]}
     request = {"programs": programs, "program": "maintenance", "settings": {"environment_file": f"{home}/server.env"}}
     command = [sys.executable, "-c", (ROLES / "embedded/files/run.py").read_text()]
     return subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False, cwd="/")
@@ -218,10 +206,11 @@ def test_the_program_is_given_what_it_reads(role: Role) -> None:
     experiments = [{"name": "a", "deleted_for": "never", "traces_for": "12h"}, {"name": "b", "traces_for": None}]
     settings = role.decided("settings", mlflow_maintenance_experiments=experiments, ansible_check_mode=True)
     assert settings == {
-        "check": True, "environment_file": "/s/mlflow/server.env", "lock": "/s/backup/lock", "deleted_for": 30 * DAY, "by_experiment": {"a": -1},
+        "check": True, "environment_file": "/s/mlflow/server.env", "home": "/s", "deleted_for": 30 * DAY, "by_experiment": {"a": -1},
         "traces_for": -1, "traces_by_experiment": {"a": DAY // 2}, "orphans": "report",
     }  # fmt: skip
-    assert list(role.said("__mlflow_maintenance_request.programs")) == ["maintenance", "maintenance_plan", "maintenance_rows", "maintenance_store"]
+    sources = ["backup_lock", "maintenance", "maintenance_plan", "maintenance_rows", "maintenance_store"]
+    assert list(role.said("__mlflow_maintenance_request.programs")) == sources
 
 
 def test_what_could_not_be_deleted_is_said() -> None:
