@@ -33,11 +33,6 @@ def problems(given: Mapping[str, Any]) -> list[str]:
 
 
 def _of_variables(variables: Mapping[str, Any]) -> Iterator[str]:
-    if variables["mlflow_maintenance_runtime"] == "kubernetes":
-        yield (
-            "mlflow_maintenance_runtime: is 'kubernetes', which this release does not clean; run mlflow gc with --older-than in the server's "
-            "container, after checking that no registered version points at a deleted run"
-        )
     if variables["mlflow_maintenance_deleted_for"] == "never":
         yield "mlflow_maintenance_deleted_for: is 'never', so that there is nothing to do; set an age such as 30d"
     yield from _of_age("mlflow_maintenance_deleted_for", variables["mlflow_maintenance_deleted_for"])
@@ -57,12 +52,12 @@ def _of_age(option: str, age: Any) -> Iterator[str]:
 
 
 def settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the program on the host is given."""
-    variables, home = given["variables"], given["place"]["home"]
+    """Return what the program is given; in a container of the server, it has the server's environment, and no folder."""
+    variables, home = given["variables"], given["place"].get("home", "")
     experiments = variables["mlflow_maintenance_experiments"]
     return {
         "check": bool(given["check_mode"]),
-        "environment_file": f"{home}/mlflow/server.env",
+        "environment_file": f"{home}/mlflow/server.env" if home else "",
         "home": home,
         "deleted_for": milliseconds(variables["mlflow_maintenance_deleted_for"]),
         "by_experiment": _ages(experiments, "deleted_for"),

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 LOCK = "backup/lock"
+#: The lock of a deployment in a cluster, in the database of its experiments (pg_advisory_lock). Any number will do.
+DATABASE_LOCK = 0x6D6C62616B
 #: How long one waits for another, or for what an interrupted one has left running, in seconds.
 PATIENCE = 600
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from backup import back_up, write_state
+from backup_lock import DATABASE_LOCK
 from backup_repository import FOLDER, MIRROR, RESTORING, STAGING, WHOLE, BackupError, answered, chosen, opened
 from backup_source import AUTHENTICATION, ENVIRONMENT, Bucket, Database, Server, census, differences
 from restore import restore_data, restore_files
@@ -34,8 +35,6 @@ ACCOUNTS = "RESTORE_AUTHENTICATION_URI"
 WANTED = ("MLFLOW_", "AWS_", "PG")
 #: A pod's network is let through some seconds after the pod has started; another backup may be at work.
 PATIENCE, ANOTHER, HELD = 60, 600, 1800
-#: Any number will do, as long as all backups and restores take the same.
-LOCK = 0x6D6C62616B
 
 
 def settle(home: Path, environment: Mapping[str, str], secrets: Path, tools: Path) -> None:
@@ -105,7 +104,7 @@ def wait_for_lock(cursor: Any) -> None:
     """Take the lock, as soon as another backup leaves it."""
     deadline = time.monotonic() + ANOTHER
     while True:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,))
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", (DATABASE_LOCK,))
         if cursor.fetchone()[0]:
             return
         if time.monotonic() > deadline:

@@ -29,7 +29,12 @@ class MaintenanceError(Exception):
 
 
 def environment(path: str) -> dict[str, str]:
-    """Return the environment of the server, whose file is at a path. Raises MaintenanceError if there is no server."""
+    """Return the environment of the server, whose file is at a path; without one, it is that of this process, in a container of the server.
+
+    Raises MaintenanceError if there is no server.
+    """
+    if not path:
+        return {**os.environ, "MLFLOW_LOGGING_LEVEL": "ERROR"}
     try:
         lines = shlex.split(Path(path).read_text(), comments=True)
     except FileNotFoundError:
@@ -211,13 +216,16 @@ def clean(settings: Mapping[str, Any]) -> dict[str, Any]:
         report = made.run()
     else:
         # So that nothing is deleted that a backup still has to read.
-        with alone(Path(settings["home"]), "maintenance", MaintenanceError):
+        with alone(Path(settings["home"]), "maintenance", MaintenanceError) if settings["environment_file"] else rows.alone(MaintenanceError):
             report = made.run()
     return {**report, "lines": told(report, made.check)}
 
 
 def main(settings: Mapping[str, Any]) -> int:
     """Do one pass, and print the report."""
+    if not settings["environment_file"]:
+        # It shares the memory of a container with the server: if that is not enough, it is this that ends.
+        Path("/proc/self/oom_score_adj").write_text("1000")
     try:
         print(json.dumps(clean(settings)))
     except MaintenanceError as error:

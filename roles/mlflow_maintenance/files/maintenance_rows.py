@@ -2,10 +2,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy
+from backup_lock import DATABASE_LOCK, PATIENCE
 from maintenance_plan import DELETED, Facts, Place, Thing, Version, pointed_at
 from mlflow.store.db import utils
 
@@ -53,6 +56,22 @@ class Database:
         self.registry: Any = utils.create_sqlalchemy_engine(registry_uri) if registry_uri != uri else self.engine
         utils._verify_schema(self.engine)
         self._store: Any = None
+
+    @contextmanager
+    def alone(self, error: Callable[[str], Exception]) -> Iterator[None]:
+        """Hold the lock that backups and restores of a deployment in a cluster take."""
+        with self.engine.connect() as connection:
+            deadline = time.monotonic() + PATIENCE
+            while not connection.scalar(sqlalchemy.text("SELECT pg_try_advisory_lock(:lock)"), {"lock": DATABASE_LOCK}):
+                if time.monotonic() > deadline:
+                    raise error(f"mlflow_maintenance: a backup or restore has been running for {PATIENCE} seconds; wait until it has ended")
+                time.sleep(2)
+            # The lock is the session's, which ends with the block. A transaction would keep the database from cleaning up.
+            connection.commit()
+            try:
+                yield
+            finally:
+                connection.invalidate()
 
     @property
     def store(self) -> Any:

@@ -191,7 +191,6 @@ def role() -> Role:
     ("deleted_for", "30", "mlflow_maintenance_deleted_for: '30' is not an age"),
     ("deleted_for", "never", "mlflow_maintenance_deleted_for: is 'never', so that there is nothing to do"),
     ("traces_for", "soon", "mlflow_maintenance_traces_for: 'soon' is not an age"),
-    ("runtime", "kubernetes", "mlflow_maintenance_runtime: is 'kubernetes', which this release does not clean"),
     ("experiments", [{"name": "a", "traces_for": "1w"}], "mlflow_maintenance_experiments[0].traces_for: '1w' is not an age"),
     ("experiments", [{"name": "a"}, {"name": "a"}], "mlflow_maintenance_experiments[1].name: 'a' is there twice"),
 ])
@@ -209,6 +208,7 @@ def test_the_program_is_given_what_it_reads(role: Role) -> None:
         "check": True, "environment_file": "/s/mlflow/server.env", "home": "/s", "deleted_for": 30 * DAY, "by_experiment": {"a": -1},
         "traces_for": -1, "traces_by_experiment": {"a": DAY // 2}, "orphans": "report",
     }  # fmt: skip
+    assert role.decided("settings", embedded_place={})["environment_file"] == ""  # in a container of the server
     sources = ["backup_lock", "maintenance", "maintenance_plan", "maintenance_rows", "maintenance_store"]
     assert list(role.said("__mlflow_maintenance_request.programs")) == sources
 

@@ -1,0 +1,109 @@
+"""What was deleted in MLflow is deleted for good in a cluster, by a program in a container of one more server beside akko's."""
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import Cluster
+from playbook import Run, play, roles_playbook
+
+pytestmark = [pytest.mark.akko, pytest.mark.alters, pytest.mark.long]
+NAMESPACE, NAME = "cleaned", "tidy"
+SERVER = f"app.kubernetes.io/name={NAME},app.kubernetes.io/component=server"
+VARIABLES: dict[str, Any] = {
+    "kubernetes_namespace": NAMESPACE,
+    "postgresql_name": "database", "postgresql_volume_size": "1Gi",
+    "artifact_store_name": "store", "artifact_store_app": "store", "artifact_store_volume_size": "1Gi",
+    "mlflow_server_name": NAME, "mlflow_server_app": NAME, "mlflow_server_host": "", "mlflow_server_ingress_auth": "none",
+}
+#: Two runs with an artifact each, one of them deleted; a version points at a third, which is deleted too. It prints the runs.
+HISTORY = """
+import json, mlflow, pathlib, tempfile
+mlflow.set_tracking_uri("http://127.0.0.1:5000")
+client = mlflow.MlflowClient()
+experiment = client.create_experiment("cleaned")
+path = pathlib.Path(tempfile.mkdtemp()) / "large.bin"
+path.write_bytes(b"x" * 100000)
+runs = []
+for name in ("kept", "deleted", "registered"):
+    runs.append(client.create_run(experiment, run_name=name).info.run_id)
+    client.log_artifact(runs[-1], str(path))
+client.create_registered_model("model")
+client.create_model_version("model", f"runs:/{runs[2]}/large.bin", runs[2])
+client.delete_run(runs[1])
+client.delete_run(runs[2])
+print(json.dumps(runs))
+"""
+
+
+@dataclass
+class Tidy:
+    """The server: its cluster, as ``kubectl`` in its namespace has it."""
+
+    cluster: Cluster
+    folder: Path
+    runs: list[str]
+
+    def clean(self, *words: str) -> tuple[Run, dict[str, Any]]:
+        """Run the playbook; its report."""
+        file = self.folder / "report.json"
+        file.unlink(missing_ok=True)
+        given = {"mlflow_maintenance_deleted_for": "0d", "mlflow_maintenance_report": str(file)}
+        run = play("mlops.mlflow.maintenance", {**VARIABLES, **given}, words=words)
+        return run, json.loads(file.read_text()) if file.exists() else {}
+
+    def rows(self) -> set[str]:
+        """The runs that the database has."""
+        query = "SELECT run_uuid FROM runs"
+        return {*self.cluster.kubectl("exec", "sts/database", "--", "psql", "-U", "postgres", "-d", "mlflow", "-tAc", query).split()}
+
+    def restarts(self) -> list[int]:
+        """How often the server's containers were started anew."""
+        pods = self.cluster.get("pods", "", "--selector", SERVER)
+        return [state["restartCount"] for pod in pods for state in pod["status"]["containerStatuses"]]
+
+
+@pytest.fixture(scope="module")
+def tidy(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tidy]:
+    """A server with a history, which is removed with its namespace."""
+    image = cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]["image"]
+    apart = copy.copy(cluster)
+    apart.namespace = NAMESPACE
+    folder = tmp_path_factory.mktemp("maintenance")
+    try:
+        run = play(roles_playbook(folder, ["postgresql", "artifact_store", "mlflow_server"]), {**VARIABLES, "mlflow_server_image": image})
+        assert run.status == 0, run.output
+        made = apart.kubectl("exec", f"deploy/{NAME}", "--", "python", "-c", HISTORY, timeout=300)
+        yield Tidy(apart, folder, json.loads(made.splitlines()[-1]))
+    finally:
+        cluster.delete_namespace(NAMESPACE)
+
+
+def test_check_mode_says_what_a_run_deletes(tidy: Tidy) -> None:
+    """It writes nothing; then the run deletes that very run with its artifact, and keeps what a version points at; the next one does nothing."""
+    kept, deleted, registered = tidy.runs
+    predicted, plan = tidy.clean("--check")
+    assert (predicted.status, predicted.changed) == (0, 1), predicted.output
+    assert tidy.rows() == {kept, deleted, registered}
+    happened, report = tidy.clean()
+    assert (happened.status, happened.changed) == (0, 1), happened.output
+    assert report["removed"] == plan["removed"]
+    assert [(each["kind"], each["id"], each["files"], each["bytes"]) for each in report["removed"]] == [("run", deleted, 1, 100000)]
+    assert [each["id"] for each in report["kept"]] == [registered]
+    assert tidy.rows() == {kept, registered}
+    again, _report = tidy.clean()
+    assert (again.status, again.changed) == (0, 0), again.output
+    assert tidy.restarts() == [0]
+
+
+def test_without_a_pod_of_mlflow_it_says_so(tidy: Tidy) -> None:
+    tidy.cluster.kubectl("scale", f"deployment/{NAME}", "--replicas=0")
+    tidy.cluster.kubectl("wait", "--for=delete", "pod", "--selector", SERVER, "--timeout=90s")
+    run, _report = tidy.clean()
+    assert run.status != 0
+    assert run.failures[-1][1].startswith(f"kubernetes_namespace: '{NAMESPACE}' has no pod of MLflow that is ready")
