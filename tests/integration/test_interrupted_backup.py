@@ -7,11 +7,12 @@ import re
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Timer
 
 import pytest
+from backup_lock import alone
 from backups import Backups, kept, lose, made, program, refused, run, upload
 from deployment import Deployment, changed
 
@@ -141,3 +142,20 @@ def test_no_empty_server_takes_the_place_of_what_is_being_restored(tmp_path: Pat
     (tmp_path / "backup/restoring.json").write_text('{"set": "a1"}')
     begun = Deployment("restoring", 27640, {"embedded_home": str(tmp_path)})
     assert "runs or was interrupted, and an empty MLflow would take the place" in refused(begun.play("site"))
+
+
+def test_what_is_running_is_named_and_waited_for(tmp_path: Path) -> None:
+    for folder in (".mlops-mlflow", "backup"):
+        (tmp_path / folder).mkdir()
+    begun = Deployment("restoring", 27640, {"embedded_home": str(tmp_path), "mlflow_backup_password_file": str(tmp_path / "none")})
+    says = f"embedded_home: '{tmp_path}' is in use, a restore has been running since 20.* .process {os.getpid()}, or what it has started"
+    with alone(tmp_path, "a restore", OSError):
+        assert re.search(says, refused(begun.play("restore", "--check")))
+    with ExitStack() as lock:
+        lock.enter_context(alone(tmp_path, "a restore", OSError))
+        with begun.start("restore") as waiting:
+            assert waiting.stdout
+            assert any(re.search(f"Waiting ten minutes at most. {says}", line) for line in waiting.stdout)
+            lock.close()
+            output, _error = waiting.communicate(timeout=600)
+    assert "there is no file" in output
