@@ -8,8 +8,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,11 @@ class Host:
         assert (running.returncode, error) == (0, "")
         return time.monotonic() - began
 
-    def killed(self, part: str, after: float, number: int) -> bool:
+    def killed(self, part: str, when: Callable[[], bool], number: int) -> bool:
         """Start one part of the restore, and kill it, with what it has started or without, which then goes on; whether it ran."""
         running = self.start(str(PROGRAMS / "restore.py"), part)
-        time.sleep(after)
+        while running.poll() is None and not when():
+            time.sleep(0.005)
         ran = running.poll() is None
         if ran:
             (os.killpg if number % 2 else os.kill)(running.pid, signal.SIGKILL)
@@ -100,6 +102,20 @@ class Host:
         running.wait()
         return ran
 
+    def fills(self) -> bool:
+        """Whether the database is being restored."""
+        return bool(self.run("postgres", f"SELECT 1 FROM pg_stat_activity WHERE datname = '{TARGET}' AND application_name = 'pg_restore'"))
+
+    def moments(self, part: str, took: float) -> list[Callable[[], bool]]:
+        """When it is killed: at any time, and when something of it is half done."""
+        at = time.monotonic() + random.uniform(0, took)
+        half_done = {"files": ["backup/set", "secrets"], "data": ["artifacts", "artifacts/*/*"]}[part]
+        return [lambda: time.monotonic() > at, self.fills, *(partial(self.has, pattern) for pattern in half_done)]
+
+    def has(self, pattern: str) -> bool:
+        """Whether there is such a file."""
+        return any(True for _path in self.home.glob(pattern))
+
     def contents(self, home: Path) -> dict[str, bytes]:
         """All artifacts and secrets."""
         found = [path for part in ("artifacts", "secrets") for path in (home / part).rglob("*") if path.is_file()]
@@ -107,7 +123,8 @@ class Host:
 
     def run(self, database: str, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements in a database; what the last one finds."""
-        where = {"host": self.stack.pg_host, "port": self.stack.pg_port, "user": self.stack.pg_user, "password": self.stack.pg_password}
+        there = self.stack
+        where: dict[str, Any] = {"host": there.pg_host, "port": there.pg_port, "user": there.pg_user, "password": there.pg_password}
         with closing(psycopg2.connect(**where, dbname=database)) as connection, connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
@@ -130,13 +147,13 @@ def host(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hos
 def test_a_restore_that_is_killed_again_and_again_converges(host: Host, part: str) -> None:
     took = 0.0
     killed = 0
-    for number in range(13):
+    for number in range(17):
         host.prepare(host.home)
         with host.postgresql.database(TARGET):
             if part == "data":
                 host.restore("files")
             # The first time to its end, and then not.
-            killed += bool(took) and host.killed(part, random.uniform(0.3, took), number)
+            killed += bool(took) and host.killed(part, host.moments(part, took)[number % 4], number // 4)
             took = took or host.restore(part)
             for each in ("files", "data"):
                 host.restore(each)
