@@ -15,7 +15,7 @@ export ANSIBLE_HOME ?= $(CURDIR)/build/ansible
 export XDG_CACHE_HOME ?= $(CURDIR)/build/cache
 endif
 .DEFAULT_GOAL := help
-.PHONY: help setup up down destroy env backup restore maintenance status doctor lock docs docs-site build lint unit contract sanity integration utils utils-slow utils-airflow utils-extras clients healing hostile parts akko outages airgap upgrade ha test-quick test test-all bench bench-k3s publishable release clean
+.PHONY: help setup up down destroy env backup restore maintenance rotate status doctor lock docs docs-site build lint unit contract sanity integration utils utils-slow utils-airflow utils-extras clients healing hostile parts akko outages airgap upgrade ha test-quick test test-all bench bench-k3s publishable release clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,6 +44,9 @@ restore: setup ## Restore the last backup, after a loss or on a new machine
 
 maintenance: setup ## Delete for good what was deleted in MLflow more than 30 days ago; ARGS=--check shows it
 	@ansible-playbook playbooks/maintenance.yml $(ARGS)
+
+rotate: setup ## Rotate keys and passwords; ARGS='-e rotate=kek', several with commas between, or all; --check shows it
+	@ansible-playbook playbooks/rotate.yml $(ARGS)
 
 status: setup ## Show what runs, since when, sizes and the last backup; fails if something is wrong
 	@ansible-playbook playbooks/status.yml $(ARGS)

@@ -145,12 +145,12 @@ def upload(stack: Deployment, path: str) -> None:
     http(stack, "PUT", f"/api/2.0/mlflow-artifacts/artifacts/{path}", ARTIFACT)
 
 
-def http(stack: Deployment, method: str, path: str, body: bytes | None = None) -> bytes:
+def http(stack: Deployment, method: str, path: str, body: bytes | None = None, **headers: str) -> bytes:
     """The body of a successful answer to the administrator."""
     there = stack.stack()
     # Without authentication, nobody looks at it.
     login = base64.b64encode(f"{there.tracking_username}:{there.tracking_password}".encode()).decode()
-    request = urllib.request.Request(f"{there.tracking_uri}{path}", body, {"Authorization": f"Basic {login}"}, method=method)
+    request = urllib.request.Request(f"{there.tracking_uri}{path}", body, {"Authorization": f"Basic {login}", **headers}, method=method)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return bytes(answer.read())
 

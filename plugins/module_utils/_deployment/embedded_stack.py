@@ -133,6 +133,11 @@ def _problem_of_data(wanted: Wanted, found: Mapping[str, Any]) -> str:
             "the playbook mlops.mlflow.restore again, or give it up: run mlops.mlflow.stop, and remove the file "
             f"{wanted.home}/backup/restoring.json"
         )
+    if found["is_being_rotated"]:
+        return (
+            f"embedded_home: a rotation of the keys of '{wanted.home}' was interrupted, and the database may have keys that MLflow would not know; "
+            "run the playbook mlops.mlflow.rotate again (in a checkout: make rotate ARGS='-e rotate=all'), which finishes it"
+        )
     if found["problems"]:
         return str(found["problems"][0])
     losses = [] if wanted.fresh_start else found["losses"]

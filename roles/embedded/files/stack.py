@@ -20,7 +20,8 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-DATABASES, ARTIFACTS, RUN, RESTORING = "postgresql/data", "artifact-store/data", "mlflow/server.env", "backup/restoring.json"
+DATABASES, ARTIFACTS, RUN = "postgresql/data", "artifact-store/data", "mlflow/server.env"
+RESTORING, ROTATING = "backup/restoring.json", "rotation.json"
 #: What was made with a secret, and is of no use, or not safe, with another one: where it lies, what it is, the secrets.
 #: A secret that a later version adds needs a row of its own, with what that version writes: under what is older, it is still to be made.
 DEPENDENTS = (
@@ -83,6 +84,8 @@ class Found:
     environment: int = 1
     #: Whether a restore was interrupted before its data were there.
     is_being_restored: bool = False
+    #: Whether a rotation was interrupted before its new values were in the folder of secrets.
+    is_being_rotated: bool = False
 
 
 @dataclass(frozen=True)
@@ -308,6 +311,12 @@ def is_being_restored(home: Path) -> bool:
     return note.is_file() and "lines" not in json.loads(note.read_text())
 
 
+def is_being_rotated(home: Path) -> bool:
+    """Whether a rotation has begun, and the new values are still in the note of roles/mlflow_rotation/files/rotation.py alone."""
+    note = home / ROTATING
+    return note.is_file() and "values" in json.loads(note.read_text())
+
+
 def checksum(file: Path) -> str:
     """The SHA-256 of a file; empty where there is none."""
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
@@ -348,6 +357,7 @@ def look(home: Path) -> Found:
         has_unit=unit.exists(),
         verified=first_match(r"(\w+)$", home / "verified"),
         is_being_restored=is_being_restored(home),
+        is_being_rotated=is_being_rotated(home),
         supervisor_configuration=checksum(home / "supervisord.conf"),
     )
 

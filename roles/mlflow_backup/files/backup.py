@@ -182,6 +182,10 @@ def back_up(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _made(request: Mapping[str, Any], home: Path, lock: int, began: float) -> dict[str, Any]:
     server, staging = Server(home), home / STAGING
+    # roles/mlflow_rotation/files/rotation.py
+    note = home / "rotation.json"
+    if note.is_file() and "values" in json.loads(note.read_text()):
+        raise BackupError("mlflow_backup: a rotation of keys was interrupted, so that a set might lack them; run the playbook rotate again first")
     repository = opened(request, lock, str(home / FOLDER / "cache"))
     prepare(repository, read_state(home))
     try:

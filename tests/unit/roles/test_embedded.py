@@ -72,11 +72,18 @@ def test_a_restore_is_under_way_until_its_data_are_there(home: Path, noted: str,
     assert stack.look(home).is_being_restored == is_being_restored
 
 
+@pytest.mark.parametrize(("noted", "is_being_rotated"), [('{"values": {"a": "b"}}', True), ('{"rotates": ["kek"]}', False)])
+def test_a_rotation_is_under_way_until_the_new_values_are_in_their_files(home: Path, noted: str, is_being_rotated: bool) -> None:
+    put(home / "rotation.json", noted)
+    assert stack.look(home).is_being_rotated == is_being_rotated
+
+
 def test_a_whole_stack_has_nothing_wrong_with_it(home: Path) -> None:
     found = stack.look(home)
     assert (found.problems, found.losses) == ([], [])
     assert found.has_run
     assert not found.is_being_restored
+    assert not found.is_being_rotated
     there = stack.look(home / "not there yet")
     assert there == stack.Found(disk=there.disk, free=there.free, unit=there.unit)
 

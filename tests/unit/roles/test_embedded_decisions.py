@@ -25,7 +25,7 @@ WANTED = Wanted("/s", PINS)
 FOUND: dict[str, Any] = {
     "entries": [*FOLDERS, "venv"], "has_systemd": False, "unwritable": "", "free": 5000, "disk": "/", "postgresql_version": "18",
     "mlflow_version": "3.17.2", "problems": [], "losses": [], "supervisors": [7], "answers": True, "left": [], "has_unit": False,
-    "is_being_restored": False,
+    "is_being_restored": False, "is_being_rotated": False,
 }  # fmt: skip
 
 
@@ -67,6 +67,7 @@ def test_variables_that_cannot_work_are_refused(home: str, user: str, says: str)
         ({}, {"entries": ["thesis.tex"], "free": 5000}, "contains other files"),
         ({}, {"problems": ["a is empty"], "losses": ["b"]}, "a is empty"),
         ({}, {"is_being_restored": True}, "embedded_home: a restore to '/s' runs or was interrupted, and an empty MLflow would"),
+        ({}, {"is_being_rotated": True, "losses": ["b"]}, "embedded_home: a rotation of the keys of '/s' was interrupted, and the database may"),
         ({}, {"losses": ["b is missing"]}, "b is missing; if you do not need what is lost, -e embedded_fresh_start=true"),
         ({}, {"losses": ["b", "c", "d"]}, "b (2 more like this); if"),
         ({"fresh_start": True}, {"problems": ["a is empty"]}, "a is empty"),

@@ -1,0 +1,104 @@
+"""What of a database changes with a key: the secrets that it encrypts, and the verifiers of passwords. All of it in the caller's transaction."""
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import encrypt_password
+
+
+class RotationError(Exception):
+    """Why nothing is rotated, with the remedy."""
+
+
+@contextmanager
+def transaction(where: dict[str, Any], passwords: list[str]) -> Iterator[Any]:
+    """Log in with the first of the passwords that is right; what is done with the cursor is done as a whole, or not at all."""
+    connection, problem = None, ""
+    for password in passwords:
+        try:
+            connection = psycopg2.connect(**where, password=password, connect_timeout=10)
+            break
+        except psycopg2.OperationalError as error:
+            problem = " ".join(str(error).split())
+    if connection is None:
+        raise RotationError(f"rotate: the database does not answer ({problem}); start it (in a checkout: make up)")
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', '60s', true)")
+            yield cursor
+    finally:
+        connection.close()
+
+
+def set_password(cursor: Any, role: str, password: str) -> None:
+    """Give a role another password. The server, and so its log, gets the verifier alone."""
+    verifier = encrypt_password(password, role, cursor.connection, "scram-sha-256")
+    cursor.execute(psycopg2.sql.SQL("ALTER ROLE {} PASSWORD {}").format(psycopg2.sql.Identifier(role), psycopg2.sql.Literal(verifier)))
+
+
+def _anew(cursor: Any, table: str, columns: tuple[str, str, str], change: Callable[[Any], Any], write: bool, remedy: str) -> int:
+    """Change a column of all rows that have a value; how many were not changed before. ``change`` gives None for what was, or raises ValueError."""
+    id_, name, column = columns
+    cursor.execute(f"SELECT {id_}, {name}, {column} FROM {table} WHERE {column} IS NOT NULL ORDER BY {id_}{' FOR UPDATE' if write else ''}")
+    count = 0
+    for row, title, value in cursor.fetchall():
+        try:
+            new = change(value)
+        except ValueError:
+            raise RotationError(f"rotate: the key in use does not decrypt the secret of '{title}' ({table}); {remedy}") from None
+        if new is not None:
+            count += 1
+            if write:
+                cursor.execute(f"UPDATE {table} SET {column} = %s WHERE {id_} = %s", (new, row))
+    return count
+
+
+def webhooks(cursor: Any, old: str, new: str, write: bool) -> int:
+    """Encrypt the secrets of webhooks with another Fernet key; how many are not yet. Without ``write``, only tries whether they can be read."""
+    from cryptography.fernet import Fernet, InvalidToken  # noqa: PLC0415
+
+    before, after = (Fernet(base64.b64encode(key.encode())) for key in (old, new))
+
+    def change(secret: str) -> str | None:
+        try:
+            after.decrypt(secret)
+        except InvalidToken:
+            pass
+        else:
+            return None
+        try:
+            return after.encrypt(before.decrypt(secret)).decode()
+        except InvalidToken as error:
+            raise ValueError from error
+
+    return _anew(cursor, "webhooks", ("webhook_id", "name", "secret"), change, write, "delete that webhook, then run this again")
+
+
+def gateway(cursor: Any, old: str, new: str, write: bool) -> int:
+    """Wrap the keys of the AI gateway's secrets with another one, as ``mlflow crypto rotate-kek`` does; how many are not yet.
+
+    They keep the version of their key, since no two keys are ever in use together.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.utils.crypto import KEKManager, unwrap_dek, wrap_dek  # noqa: PLC0415
+
+    before, after = (KEKManager(passphrase=passphrase).get_kek() for passphrase in (old, new))
+
+    def change(wrapped: memoryview) -> bytes | None:
+        try:
+            unwrap_dek(bytes(wrapped), after)
+        except MlflowException:
+            pass
+        else:
+            return None
+        try:
+            return bytes(wrap_dek(unwrap_dek(bytes(wrapped), before), after))
+        except MlflowException as error:
+            raise ValueError from error
+
+    remedy = "give it its value again or delete it, then run this again"
+    return _anew(cursor, "secrets", ("secret_id", "secret_name", "wrapped_dek"), change, write, remedy)
