@@ -269,7 +269,10 @@ def stack() -> Iterator[Stack]:
         deployment = Deployment("rotation", 27940, {"mlflow_server_auth": "basic", "mlflow_server_environment": lenient})
         made = Stack(deployment, receiver)
         try:
-            deployment.remove()
+            if os.environ.get("MLFLOW_TEST_KEEP") and deployment.home.exists():
+                lose(deployment)
+            else:
+                deployment.remove()
             deployment.up()
             made.put()
             yield made

@@ -101,7 +101,7 @@ def encrypted(home: Path, note: Note, cursor: Any, changes: bool) -> dict[str, i
         found["webhook_key"] = rotation_rows.webhooks(cursor, secret(home, name), values[name], changes)
     if "kek" in note["rotates"]:
         name = "mlflow_crypto_passphrase"
-        found["kek"] = rotation_rows.gateway(cursor, secret(home, name), values[name], changes)
+        found["kek"] = rotation_rows.gateway(cursor, secret(home, name), values[name], note["kek_version"], changes)
     return found
 
 
@@ -117,6 +117,7 @@ def check(home: Path, settings: Mapping[str, Any], note: Note) -> None:
     for name, (variable, form) in IN_USE.items():
         if name in note["values"] and environment.get(variable) != form(secret(home, name)):
             raise RotationError(f"rotate: {variable} is not what {home}/secrets/{name} says; remove it from mlflow_server_environment first")
+    note["kek_version"] = int(environment.get("MLFLOW_CRYPTO_KEK_VERSION", "1"))
     if IN_DATABASE & {*note["rotates"]}:
         with database(home, note) as cursor:
             note["counts"] = encrypted(home, note, cursor, False)

@@ -78,15 +78,15 @@ def webhooks(cursor: Any, old: str, new: str, write: bool) -> int:
     return _anew(cursor, "webhooks", ("webhook_id", "name", "secret"), change, write, "delete that webhook, then run this again")
 
 
-def gateway(cursor: Any, old: str, new: str, write: bool) -> int:
+def gateway(cursor: Any, old: str, new: str, version: int, write: bool) -> int:
     """Wrap the keys of the AI gateway's secrets with another one, as ``mlflow crypto rotate-kek`` does; how many are not yet.
 
-    They keep the version of their key, since no two keys are ever in use together.
+    The version, which goes into the key beside the passphrase, stays, since no two keys are ever in use together.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
     from mlflow.utils.crypto import KEKManager, unwrap_dek, wrap_dek  # noqa: PLC0415
 
-    before, after = (KEKManager(passphrase=passphrase).get_kek() for passphrase in (old, new))
+    before, after = (KEKManager(passphrase, version).get_kek() for passphrase in (old, new))
 
     def change(wrapped: memoryview) -> bytes | None:
         try:
