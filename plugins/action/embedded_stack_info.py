@@ -42,8 +42,10 @@ class ActionModule(ActionBase):
         _refuse(embedded_stack.problem_of_variables(home, str(self._value("embedded_user"))))
         requirements = self._requirements()
         pins = requirements.read_text()
-        restores = boolean(self._variables.get("__embedded_restores", False))  # the role mlflow_backup says so
-        wanted = embedded_stack.Wanted(home, pins, str(self._value("embedded_service")), boolean(self._value("embedded_fresh_start")), restores)
+        # The roles mlflow_backup and mlflow_rotation say so.
+        restores, rotates = (boolean(self._variables.get(name, False)) for name in ("__embedded_restores", "__embedded_rotates"))
+        fresh_start = boolean(self._value("embedded_fresh_start"))
+        wanted = embedded_stack.Wanted(home, pins, str(self._value("embedded_service")), fresh_start, restores, rotates)
         # Named as the role python_env names it.
         mark = f"{home}/venv/.holds-{hashlib.sha1(pins.rstrip().encode()).hexdigest()}"
         script = (ROLES / "python_env/files/environment.sh").read_text()

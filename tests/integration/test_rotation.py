@@ -358,7 +358,7 @@ def test_what_was_killed_at_any_step_is_finished(stack: Stack) -> None:
     stack.killed("stop")
     values = json.loads(note.read_text())["values"]
     assert note.stat().st_mode & 0o777 == 0o600
-    for place in ("change_database", "in the transaction", "write_secrets"):
+    for place in ("change_database", "in the transaction", "unmark", "write_secrets"):
         stack.killed(place)
         assert stack.secrets() == old
         assert json.loads(note.read_text())["values"] == values
@@ -368,9 +368,10 @@ def test_what_was_killed_at_any_step_is_finished(stack: Stack) -> None:
     assert len([name for name, value in stack.secrets().items() if value != old[name]]) == 3
     failed = messages(stack.deployment.play("site"))
     assert "was interrupted, and the database may have keys that MLflow would not know; run the playbook mlops.mlflow.rotate again" in failed[-1]
-    for place in ("unmark", "finish"):
-        stack.killed(place)
-        assert json.loads(note.read_text())["values"] == values
+    stack.killed("finish")
+    assert json.loads(note.read_text())["values"] == values
+    # As after a loss of power: nothing runs, and the site playbook still refuses to start it.
+    stack.deployment.stop()
     results = stack.rotate("all")
     assert "A rotation was interrupted, and is finished first" in shown(results)
     assert {**old, **values} == stack.secrets()

@@ -31,6 +31,8 @@ class Wanted:
     fresh_start: bool = False
     #: Whether the run restores a backup.
     restores: bool = False
+    #: Whether it finishes a rotation of keys.
+    rotates: bool = False
 
     @property
     def mlflow_version(self) -> str:
@@ -133,7 +135,7 @@ def _problem_of_data(wanted: Wanted, found: Mapping[str, Any]) -> str:
             "the playbook mlops.mlflow.restore again, or give it up: run mlops.mlflow.stop, and remove the file "
             f"{wanted.home}/backup/restoring.json"
         )
-    if found["is_being_rotated"]:
+    if found["is_being_rotated"] and not wanted.rotates:
         return (
             f"embedded_home: a rotation of the keys of '{wanted.home}' was interrupted, and the database may have keys that MLflow would not know; "
             "run the playbook mlops.mlflow.rotate again (in a checkout: make rotate ARGS='-e rotate=all'), which finishes it"

@@ -146,17 +146,17 @@ def change_database(home: Path, note: Note) -> None:
                 rotation_rows.set_password(cursor, note["database"]["role"], note["values"]["postgresql_password"])
 
 
+def unmark(home: Path, note: Note) -> None:
+    """Take from the server's environment the checksums of keys that are not in use any more: by them, the roles would take the new ones for wrong."""
+    file = home / "mlflow/server.env"
+    names = "|".join(map(re.escape, note["values"]))
+    write(file, re.sub(rf"^# ({names}): \w+\n", "", file.read_text(), flags=re.M))
+
+
 def write_secrets(home: Path, note: Note) -> None:
     """Put the new values where the roles read them."""
     for name, value in note["values"].items():
         write(home / "secrets" / name, value)
-
-
-def unmark(home: Path, note: Note) -> None:
-    """Take from the server's environment the checksums of keys that are not in use any more, by which the roles would take the new ones for wrong."""
-    file = home / "mlflow/server.env"
-    names = "|".join(map(re.escape, note["values"]))
-    write(file, re.sub(rf"^# ({names}): \w+\n", "", file.read_text(), flags=re.M))
 
 
 def finish(home: Path, note: Note) -> None:
@@ -165,7 +165,7 @@ def finish(home: Path, note: Note) -> None:
     write(home / NOTE, json.dumps(note))
 
 
-STEPS = (stop, change_database, write_secrets, unmark, finish)
+STEPS = (stop, change_database, unmark, write_secrets, finish)
 
 
 def told(note: Note, verb: str) -> list[str]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,23 +10,33 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import encrypt_password
 
+#: How long a database that does not answer is waited for, in seconds, and what one says that does, to a wrong password.
+PATIENCE, REFUSED = 30, "password authentication failed"
+
 
 class RotationError(Exception):
     """Why nothing is rotated, with the remedy."""
 
 
+def _connected(where: dict[str, Any], passwords: list[str]) -> Any:
+    """A session; it waits for a server that is just starting."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        problems = []
+        for password in passwords:
+            try:
+                return psycopg2.connect(**where, password=password, connect_timeout=10)
+            except psycopg2.OperationalError as error:
+                problems.append(" ".join(str(error).split()))
+        if REFUSED in problems[0] or time.monotonic() > deadline:
+            raise RotationError(f"rotate: the database does not answer ({problems[-1]}); start it (in a checkout: make up)")
+        time.sleep(1)
+
+
 @contextmanager
 def transaction(where: dict[str, Any], passwords: list[str]) -> Iterator[Any]:
     """Log in with the first of the passwords that is right; what is done with the cursor is done as a whole, or not at all."""
-    connection, problem = None, ""
-    for password in passwords:
-        try:
-            connection = psycopg2.connect(**where, password=password, connect_timeout=10)
-            break
-        except psycopg2.OperationalError as error:
-            problem = " ".join(str(error).split())
-    if connection is None:
-        raise RotationError(f"rotate: the database does not answer ({problem}); start it (in a checkout: make up)")
+    connection = _connected(where, passwords)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', '60s', true)")

@@ -202,6 +202,13 @@ def test_a_server_without_authentication_has_one_database(home: Path) -> None:
     assert [database.purpose for database in Server(home).databases] == ["tracking"]
 
 
+def test_no_set_is_made_while_a_rotation_of_keys_is_unfinished(home: Path) -> None:
+    put(home / "rotation.json", '{"values": {"mlflow_webhook_key": "k"}}')
+    with pytest.raises(BackupError, match="mlflow_backup: a rotation of keys was interrupted, so that a set might lack them; run"):
+        backup.back_up({"home": str(home)})
+    assert backup.read_state(home)["failed"]["problem"].startswith("mlflow_backup: a rotation of keys was interrupted")
+
+
 def test_a_folder_without_a_server_is_said_to_have_none(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="embedded_home: no MLflow server has run in '"):
         assert Server(tmp_path).databases

@@ -81,6 +81,10 @@ def test_a_restore_goes_on_where_it_was_interrupted() -> None:
     assert embedded_stack.problem(replace(WANTED, restores=True), {**FOUND, "is_being_restored": True}) == ""
 
 
+def test_a_rotation_goes_on_where_it_was_interrupted() -> None:
+    assert embedded_stack.problem(replace(WANTED, rotates=True), {**FOUND, "is_being_rotated": True}) == ""
+
+
 def test_losses_are_accepted_on_request() -> None:
     assert embedded_stack.problem(replace(WANTED, fresh_start=True), {**FOUND, "losses": ["b"]}) == ""
 
