@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
 #: How long a database that does not answer is waited for, in seconds, and what one says that does, to a wrong password.
@@ -48,7 +49,7 @@ def transaction(where: dict[str, Any], passwords: list[str]) -> Iterator[Any]:
 def set_password(cursor: Any, role: str, password: str) -> None:
     """Give a role another password. The server, and so its log, gets the verifier alone."""
     verifier = encrypt_password(password, role, cursor.connection, "scram-sha-256")
-    cursor.execute(psycopg2.sql.SQL("ALTER ROLE {} PASSWORD {}").format(psycopg2.sql.Identifier(role), psycopg2.sql.Literal(verifier)))
+    cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
 
 
 def _anew(cursor: Any, table: str, columns: tuple[str, str, str], change: Callable[[Any], Any], write: bool, remedy: str) -> int:
@@ -60,7 +61,8 @@ def _anew(cursor: Any, table: str, columns: tuple[str, str, str], change: Callab
         try:
             new = change(value)
         except ValueError:
-            raise RotationError(f"rotate: the key in use does not decrypt the secret of '{title}' ({table}); {remedy}") from None
+            what = f"the key in use does not decrypt the secret of '{title}'"
+            raise RotationError(f"rotate: {what}; {remedy.format(row)}, then run this again") from None
         if new is not None:
             count += 1
             if write:
@@ -86,7 +88,9 @@ def webhooks(cursor: Any, old: str, new: str, write: bool) -> int:
         except InvalidToken as error:
             raise ValueError from error
 
-    return _anew(cursor, "webhooks", ("webhook_id", "name", "secret"), change, write, "delete that webhook, then run this again")
+    # MLflow itself could not even delete that webhook: it would read the secret first.
+    remedy = "remove it from the database with UPDATE webhooks SET secret = NULL WHERE webhook_id = '{}'"
+    return _anew(cursor, "webhooks", ("webhook_id", "name", "secret"), change, write, remedy)
 
 
 def gateway(cursor: Any, old: str, new: str, version: int, write: bool) -> int:
@@ -111,5 +115,5 @@ def gateway(cursor: Any, old: str, new: str, version: int, write: bool) -> int:
         except MlflowException as error:
             raise ValueError from error
 
-    remedy = "give it its value again or delete it, then run this again"
-    return _anew(cursor, "secrets", ("secret_id", "secret_name", "wrapped_dek"), change, write, remedy)
+    columns = ("secret_id", "secret_name", "wrapped_dek")
+    return _anew(cursor, "secrets", columns, change, write, "delete that secret of the AI gateway, or give it its value again")
