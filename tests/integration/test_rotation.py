@@ -199,7 +199,8 @@ class Stack:
 
     def killed(self, place: str) -> None:
         """The program, killed there."""
-        names = {"rotation": (FILES / "rotation.py").read_text(), "rotation_rows": (FILES / "rotation_rows.py").read_text(), "killer": KILLER}
+        files = [FILES / "rotation.py", FILES / "rotation_rows.py", ROOT / "roles/mlflow_backup/files/backup_lock.py"]
+        names = {"killer": KILLER, **{file.stem: file.read_text() for file in files}}
         there = self.deployment.stack()
         settings = {
             "home": str(self.home), "check": False, "resume": (self.home / "rotation.json").exists(), "rotate": list(SECRETS), "kill": place,

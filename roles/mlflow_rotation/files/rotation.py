@@ -7,7 +7,6 @@ deployed with them.
 from __future__ import annotations
 
 import base64
-import fcntl
 import http.client
 import json
 import os
@@ -17,20 +16,18 @@ import shlex
 import string
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import rotation_rows
+from backup_lock import alone
 from rotation_rows import RotationError
 
 #: roles/embedded/files/stack.py and roles/mlflow_backup/files/backup.py know it too.
 NOTE = "rotation.json"
-#: How long it waits for a backup, in seconds.
-PATIENCE = 600
 #: What MLflow must not meet half done: it would encrypt with the old key, or a client would be refused.
 STOPPING = frozenset({"s3_keys", "webhook_key", "kek"})
 IN_DATABASE = frozenset({"database_password", "webhook_key", "kek"})
@@ -40,24 +37,6 @@ IN_USE: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "mlflow_crypto_passphrase": ("MLFLOW_CRYPTO_KEK_PASSPHRASE", str),
 }
 Note = dict[str, Any]
-
-
-@contextmanager
-def alone(home: Path) -> Iterator[None]:
-    """Hold the lock of the backups, so that none has the database with one key and the files with another."""
-    (home / "backup").mkdir(mode=0o700, exist_ok=True)
-    with (home / "backup/lock").open("a") as file:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise RotationError(f"rotate: a backup or maintenance has been running for {PATIENCE} seconds; try again later") from None
-                time.sleep(0.5)
-            else:
-                break
-        yield
 
 
 def write(path: Path, text: str) -> None:
@@ -178,7 +157,8 @@ def told(note: Note, verb: str) -> list[str]:
 def rotate(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Do the steps, or say in check mode what they would do; the report."""
     home, is_check = Path(settings["home"]), settings["check"]
-    with nullcontext() if is_check else alone(home):
+    # No backup has the database with one key and the files with another.
+    with nullcontext() if is_check else alone(home, "a rotation", RotationError):
         note = read(home)
         lines = []
         if note:

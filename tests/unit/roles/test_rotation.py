@@ -99,7 +99,7 @@ def test_the_role_gives_the_program_what_it_reads() -> None:
     role = Role("mlflow_rotation", groups={}, ansible_check_mode=False, mlflow_rotation_keys=["all"], **published, **connections)
     request = role.said("__mlflow_rotation_request")
     assert request["settings"] == decisions.settings(OWN)
-    assert set(request["programs"]) == {"rotation", "rotation_rows"}
+    assert set(request["programs"]) == {"backup_lock", "rotation", "rotation_rows"}
 
 
 # The program
