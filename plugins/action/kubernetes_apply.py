@@ -15,7 +15,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes import ap
 from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption
 from ansible_collections.mlops.mlflow.plugins.plugin_utils._retry_kubernetes import persistent
 
-OPTIONS = ("kubeconfig", "namespace", "deployment", "adopt", "labels", "annotations", "patches", "definitions", "absent")
+OPTIONS = ("kubeconfig", "namespace", "deployment", "adopt", "labels", "annotations", "patches", "definitions", "merged", "absent")
 #: How an object is removed: in the foreground, so that its dependents are gone before its name or its volume is reused. The module waits for
 #: one object after another, so that of several, all are told to go first.
 TOLD = {"state": "absent", "wait": False, "delete_options": {"propagationPolicy": "Foreground"}}
@@ -26,7 +26,7 @@ WAITED_FOR = {**AWAY, "continue_on_error": True}
 class ActionModule(ActionBase):
     """Checks ownership, then applies Secrets, other objects and Jobs (replacing earlier ones) server-side, then removes objects.
 
-    Each of these is one module call. Conflicts are forced only for objects that were already the deployment's own.
+    Each of these is one module call. Conflicts are forced only for objects that were already the deployment's own, and never for what is merged.
     """
 
     TRANSFERS_FILES = False
@@ -39,21 +39,31 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{', '.join(sorted(unknown))}: not an option of kubernetes_apply; use {', '.join(OPTIONS)}")
         try:
             wanted = apply_result.definitions(self._extended(apply_result.definitions(self._task.args.get("definitions") or [])))
-            gone = apply_result.absent(self._task.args.get("absent") or [])
+            merged = apply_result.definitions(self._task.args.get("merged") or [])
+            gone, unmerged = (apply_result.absent(self._task.args.get("absent") or [], is_merged) for is_merged in (False, True))
             deployment = apply_result.deployment(self._task.args)
         except InvalidOption as error:
             raise AnsibleActionFail(str(error)) from None
-        looked = self._looked(wanted, gone, deployment, task_vars) if wanted or gone else {"there": []}
+        claims = [
+            *(apply_result.claim(each, True) for each in wanted), *(apply_result.claim(each, False) for each in gone),
+            *(apply_result.claim(each, False, merged=True) for each in [*merged, *unmerged]),
+        ]  # fmt: skip
+        looked = self._looked(claims, deployment, task_vars) if claims else {"there": [], "alone": []}
         if looked.get("failed"):
             return {"failed": True, "msg": looked.get("msg", ""), **apply_result.summary([])}
         there = set(looked["there"])
         secrets, jobs, others = apply_result.parted([ownership.marked(definition, deployment) for definition in wanted])
-        gone = [definition for definition in gone if apply_result.key(definition) in there]
+        withdrawn = [each for each in unmerged if apply_result.key(each) in there.difference(looked["alone"])]
+        gone = [each for each in [*gone, *unmerged] if apply_result.key(each) in there and each not in withdrawn]
+        own = ownership.manager(deployment)
         steps: list[tuple[Sequence[Mapping[str, Any]], dict[str, Any], bool]] = [
             *((part, _apply(force), True) for part, force in apply_result.by_presence(secrets, there)),
             *((part, _apply(force), False) for part, force in apply_result.by_presence(others, there)),
+            (merged, _apply(False, own), False),
             ([] if self._task.check_mode else [apply_result.named(job) for job in jobs], AWAY, False),
             ([] if self._task.check_mode else jobs, _apply(False), False),
+            # What a manager no longer applies, the API server removes.
+            (withdrawn, _apply(False, own), False),
             (gone, {**TOLD, "continue_on_error": True}, False),
             ([] if self._task.check_mode else gone, WAITED_FOR, False),
         ]
@@ -75,16 +85,14 @@ class ActionModule(ActionBase):
         patches.check_patches(changes)
         return [patches.extended(definition, labels, annotations, changes) for definition in wanted]
 
-    def _looked(
-        self, wanted: Sequence[Mapping[str, Any]], gone: Sequence[Mapping[str, Any]], deployment: str, task_vars: dict[str, Any] | None
-    ) -> dict[str, Any]:
+    def _looked(self, claims: Sequence[Mapping[str, Any]], deployment: str, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """Return the result of kubernetes_preflight for the objects."""
         named = {name: self._task.args[name] for name in ("kubeconfig", "adopt") if self._task.args.get(name)}
         arguments = {
             **named,
             "namespace": self._task.args.get("namespace") or "default",
             "deployment": deployment,
-            "claims": [apply_result.claim(each, True) for each in wanted] + [apply_result.claim(each, False) for each in gone],
+            "claims": claims,
         }
         looked: dict[str, Any] = self._execute_module(
             module_name="mlops.mlflow.kubernetes_preflight", module_args=arguments, task_vars=task_vars
@@ -110,6 +118,6 @@ class ActionModule(ActionBase):
         return result
 
 
-def _apply(force: bool) -> dict[str, Any]:
+def _apply(force: bool, manager: str = ownership.FIELD_MANAGER) -> dict[str, Any]:
     """Return the apply options: conflicts are forced for existing objects, so that this collection owns its fields."""
-    return {"apply": True, "server_side_apply": {"field_manager": ownership.FIELD_MANAGER, "force_conflicts": force}}
+    return {"apply": True, "server_side_apply": {"field_manager": manager, "force_conflicts": force}}

@@ -74,6 +74,14 @@ options:
     type: list
     elements: dict
     default: []
+  merged:
+    description:
+      - Objects, as in O(definitions), of which only the given fields are the deployment's. They are merged, as field manager
+        C(mlops.mlflow/DEPLOYMENT), into an object that may be anybody's, which gets no ownership labels, or make one if there is none.
+      - A field that somebody else has set to another value is not overwritten; the task fails.
+    type: list
+    elements: dict
+    default: []
   absent:
     description: Objects of the deployment to remove. An object of that name with another owner is left alone.
     type: list
@@ -95,6 +103,10 @@ options:
       namespace:
         description: The namespace, if it is not O(namespace).
         type: str
+      merged:
+        description: Whether only the fields are removed that O(merged) has added before; the object itself only if it has no others.
+        type: bool
+        default: false
 """
 
 EXAMPLES = r"""

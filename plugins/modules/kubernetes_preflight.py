@@ -136,6 +136,10 @@ options:
         description: Whether the object, whoever owns it, must exist already. Combine with O(claims[].wanted=false).
         type: bool
         default: false
+      merged:
+        description: Whether the object may be anybody's, since the run only adds fields to it.
+        type: bool
+        default: false
 """
 
 EXAMPLES = r"""
@@ -162,11 +166,18 @@ workloads:
   elements: dict
   sample: [{kind: Deployment, name: mlflow, component: server, annotations: {mlops.mlflow/schema: mlflow-migrate-1f0c9a1b2c}}]
 there:
-  description: The claims that exist, each as C(KIND/NAME) or C(KIND/NAMESPACE/NAME), except unwanted ones of another owner.
+  description: The claims that exist, each as C(KIND/NAME) or C(KIND/NAMESPACE/NAME), except unwanted ones of another owner, and, of those that are
+    C(merged), ones without fields of the deployment.
   returned: success
   type: list
   elements: str
   sample: [Service/mlflow]
+alone:
+  description: Those of the C(merged) claims that exist and have nothing but the deployment's fields.
+  returned: success
+  type: list
+  elements: str
+  sample: [ConfigMap/profile/kfp-launcher]
 reachable:
   description: V(false) if the cluster did not answer.
   returned: failure
@@ -230,7 +241,8 @@ def check(module: AnsibleModule) -> None:
     module.exit_json(
         changed=False,
         namespace={} if there is None else described_namespace(there, own),
-        there=[claim.title for claim in claims if claim.title in found and (claim.wanted or ownership.is_own(found[claim.title], deployment))],
+        there=[claim.title for claim in claims if claim.title in found and ownership.concerns(claim, found[claim.title], deployment)],
+        alone=[claim.title for claim in claims if claim.merged and claim.title in found and ownership.is_all_of(found[claim.title], deployment)],
         workloads=[described(kind, metadata) for kind, metadata in workloads if ownership.is_own(metadata, deployment)],
     )
 
@@ -305,6 +317,7 @@ def main() -> None:
                     "entrances": {"type": "list", "elements": "str", "default": []},
                     "wanted": {"type": "bool", "default": True},
                     "required": {"type": "bool", "default": False},
+                    "merged": {"type": "bool", "default": False},
                 },
             },
         },

@@ -63,6 +63,8 @@ class Store(Connection):
     destination: str = ""
     #: When the kubelet gives the volumes the group of the server's pods; "" leaves it to Kubernetes, which means at each start.
     fs_group_change_policy: str = ""
+    #: The NFS export that the volume is, with its ``server``, ``path``, ``mount_options`` and ``size``; empty if it is none.
+    export: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def pod_security(self) -> Object:

@@ -134,7 +134,7 @@ def volume(given: ArtifactStore, namespace: str) -> list[Object]:
         "storageClassName": "",
         "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": given.name},
         **({"mountOptions": [*given.nfs_mount_options]} if given.nfs_mount_options else {}),
-        "nfs": {"server": given.nfs_server, "path": given.nfs_path.rstrip("/") or "/"},
+        "nfs": {name: _export(given)[name] for name in ("server", "path")},
     }  # fmt: skip
     made = described("v1", "PersistentVolume", name, _identity(given, name).labels, spec=spec)
     # Without this empty text, the claim would be of the cluster's default class.
@@ -157,7 +157,14 @@ def connection(given: ArtifactStore, is_empty: bool) -> Object:
     return {
         "destination": path, "is_empty": is_empty, "environment": {}, "secret_environment": {}, "egress": [], "checksum": "",
         "volumes": [{"name": volume_.name, "mount_path": path, "source": dict(volume_.source), "read_only": False}],
-        "fs_group_change_policy": CHANGE_POLICY,
+        "fs_group_change_policy": CHANGE_POLICY, **({"export": _export(given)} if is_export(given) and not given.existing_claim else {}),
+    }  # fmt: skip
+
+
+def _export(given: ArtifactStore) -> Object:
+    """What somebody else needs to mount the export too."""
+    return {
+        "server": given.nfs_server, "path": given.nfs_path.rstrip("/") or "/", "mount_options": [*given.nfs_mount_options], "size": given.volume_size,
     }  # fmt: skip
 
 

@@ -55,16 +55,20 @@ def definitions(objects: Any) -> list[dict[str, Any]]:
     return list(objects)
 
 
-def absent(entries: Any) -> list[dict[str, Any]]:
+def absent(entries: Any, merged: bool = False) -> list[dict[str, Any]]:
     """The objects to remove, from entries with ``kind``, ``name`` and optionally ``api_version`` and ``namespace``. Raises InvalidOption.
+
+    With ``merged``, those of which only merged fields are removed.
 
     >>> absent([{"kind": "Ingress", "name": "mlflow", "api_version": "networking.k8s.io/v1"}])
     [{'apiVersion': 'networking.k8s.io/v1', 'kind': 'Ingress', 'metadata': {'name': 'mlflow'}}]
     """
     for each in _list("absent", entries):
-        if not (isinstance(each, Mapping) and each.get("kind") and each.get("name") and each.keys() <= {"kind", "name", "api_version", "namespace"}):
+        keys = {"kind", "name", "api_version", "namespace", "merged"}
+        if not (isinstance(each, Mapping) and each.get("kind") and each.get("name") and each.keys() <= keys):
             raise InvalidOption("absent", each, "does not name an object", "give kind, name, api_version and namespace")
-    return [{"apiVersion": each.get("api_version", "v1"), "kind": each["kind"], "metadata": _place(each)} for each in entries]
+    chosen = [each for each in entries if bool(each.get("merged")) is merged]
+    return [{"apiVersion": each.get("api_version", "v1"), "kind": each["kind"], "metadata": _place(each)} for each in chosen]
 
 
 def _place(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,9 +97,10 @@ def key(definition: Object) -> str:
     return title(definition).replace(" ", "/", 1)
 
 
-def claim(definition: Object, wanted: bool) -> dict[str, Any]:
+def claim(definition: Object, wanted: bool, merged: bool = False) -> dict[str, Any]:
     """Return the object as a claim for kubernetes_preflight."""
-    return {"api_version": definition["apiVersion"], "kind": definition["kind"], "wanted": wanted, **_place(definition["metadata"])}
+    more = {"merged": True} if merged else {}
+    return {"api_version": definition["apiVersion"], "kind": definition["kind"], "wanted": wanted, **_place(definition["metadata"]), **more}
 
 
 def by_presence(objects: Sequence[dict[str, Any]], there: Container[str]) -> list[tuple[list[dict[str, Any]], bool]]:

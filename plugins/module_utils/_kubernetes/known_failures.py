@@ -47,6 +47,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     (r"by the external provisioner '", "check that the storage class's provisioner runs, or use another class: kubectl get storageclass"),
     (r"no persistent volumes available", "the cluster has no default storage class: specify one, or create the volume"),
     (r"persistentvolumeclaim .* is immutable", "revert the claim's class and size, or, if its data is not needed, delete the claim and run again"),
+    (r"apply failed with \d+ conflict", "others have set this field too: remove it from their object, or do without what needs it"),
     (r"field is immutable", "it cannot be changed in place: revert it, or delete the object and run again"),
     (r"failed to find exact match for", "the cluster does not know this kind: install its CRD, or disable what needs it"),
     (r"unbound immediate persistentvolumeclaims", "the volume does not exist: check the claim's storage class and its provisioner"),

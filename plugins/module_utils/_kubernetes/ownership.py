@@ -71,6 +71,37 @@ def is_own(metadata: Mapping[str, Any], deployment: str) -> bool:
     return any(entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" for entry in metadata.get("managedFields") or ())
 
 
+def manager(deployment: str) -> str:
+    """Return the field manager of what a deployment merges into objects of others. Each has its own, so that two do not set the same field."""
+    return f"{FIELD_MANAGER}/{deployment}"
+
+
+def has_fields_of(metadata: Mapping[str, Any], deployment: str) -> bool:
+    """Whether the deployment has merged fields into the object.
+
+    >>> metadata = {"managedFields": [{"manager": "mlops.mlflow/akko", "operation": "Apply"}, {"manager": "kubectl", "operation": "Update"}]}
+    >>> has_fields_of(metadata, "akko"), has_fields_of(metadata, "homelab"), is_all_of(metadata, "akko")
+    (True, False, False)
+    """
+    return manager(deployment) in _managers(metadata)
+
+
+def is_all_of(metadata: Mapping[str, Any], deployment: str) -> bool:
+    """Whether the object has nothing but what the deployment has merged into it."""
+    return set(_managers(metadata)) == {manager(deployment)}
+
+
+def _managers(metadata: Mapping[str, Any]) -> list[str]:
+    return [str(entry.get("manager", "")) for entry in metadata.get("managedFields") or ()]
+
+
+def concerns(claim: Claim, metadata: Mapping[str, Any], deployment: str) -> bool:
+    """Whether an existing object is one to change or remove: one that is not wanted only if it is the deployment's."""
+    if claim.merged:
+        return has_fields_of(metadata, deployment)
+    return claim.wanted or is_own(metadata, deployment)
+
+
 def whose(metadata: Mapping[str, Any]) -> str:
     """Return the owner of an object that is not this deployment's, as far as its metadata tells.
 
@@ -131,6 +162,7 @@ class Claim:
     there. A workload's ``component`` is what it is to the deployment, which has one of each; ``previous`` is the name that it gives up.
     One that is not ``wanted`` is to be removed where it is the deployment's own, and otherwise none of its business. ``host`` is the host name
     that it takes all requests for, at its ``entrances``: an Ingress class, or Gateways. One that is ``required`` is anybody's, and has to be there.
+    One that is ``merged`` is anybody's too, and gets fields from the deployment.
     """
 
     api_version: str
@@ -146,6 +178,7 @@ class Claim:
     host: str = ""
     entrances: Sequence[str] = ()
     required: bool = False
+    merged: bool = False
 
     @property
     def title(self) -> str:
@@ -160,7 +193,8 @@ class Claim:
 
 def foreign(claims: Iterable[Claim], found: Mapping[str, Object], deployment: str, adopt: Sequence[str] = ()) -> list[tuple[Claim, str]]:
     """Return the claims whose names are taken, each with the owner. ``found`` has the metadata of existing objects, by ``KIND/NAME``."""
-    there = [(claim, found[claim.title]) for claim in claims if claim.wanted and claim.title in found and claim.title not in adopt]
+    wanted = [claim for claim in claims if claim.wanted and not claim.merged and claim.title not in adopt]
+    there = [(claim, found[claim.title]) for claim in wanted if claim.title in found]
     return [(claim, whose(metadata)) for claim, metadata in there if not is_own(metadata, deployment)]
 
 

@@ -2,7 +2,8 @@
 
 Reads MLflow's own variables (MLFLOW_TRACKING_URI and the rest), and in MLFLOW_VERIFY_HOSTS the names by which the server is
 reached, with commas between them. Where MLFLOW_VERIFY_SCOPE is tracking, it logs runs and an artifact, and leaves the server's
-names and models alone. Prints a line a step; the first failure ends it with what broke and where to look, in a pod as the
+names and models alone. MLFLOW_VERIFY_ARTIFACT_ROOT, s3://BUCKET/PREFIX or a folder, is where others read artifacts past the server.
+Prints a line a step; the first failure ends it with what broke and where to look, in a pod as the
 container's termination message too, and exit status 1. The model is one of scikit-learn where that is installed.
 """
 from __future__ import annotations
@@ -28,6 +29,7 @@ from mlflow.entities import ViewType
 #: The network of a new pod is let through some moments after the pod has started.
 PATIENCE_SECONDS = 10
 NAME = os.environ.get("MLFLOW_VERIFY_NAME", "mlflow-verify")
+ARTIFACT_ROOT = os.environ.get("MLFLOW_VERIFY_ARTIFACT_ROOT", "")
 IS_TRACKING_ALONE = os.environ.get("MLFLOW_VERIFY_SCOPE") == "tracking"
 MEBIBYTE = 1 << 20
 DATABASE = "the server's log for the database it cannot use; the database's own log"
@@ -111,6 +113,17 @@ def reach(uri: str) -> None:
             return
 
 
+def stored(uri: str) -> str:
+    """The text that lies in the artifact store at an artifact's URI, read past the server."""
+    place = urlsplit(uri if uri.startswith("s3:") else f"{ARTIFACT_ROOT.rstrip('/')}{urlsplit(uri).path}")
+    if place.scheme != "s3":
+        return Path(place.path).read_text(encoding="utf-8")
+    import boto3  # noqa: PLC0415 (a server's image may lack it)
+
+    server = boto3.client("s3", endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL"))
+    return server.get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))["Body"].read().decode()
+
+
 def check_names(uri: str) -> None:
     """The server answers by each of its names, and by no other: against DNS rebinding."""
     path = "/api/2.0/mlflow/experiments/search?max_results=1"
@@ -169,6 +182,9 @@ def verify_tracking(client: mlflow.MlflowClient, runs: list[str]) -> str:
         text = uuid.uuid4().hex * (MEBIBYTE // 32)
         mlflow.log_text(text, "notes/verify.txt")
         check(mlflow.artifacts.load_text(f"runs:/{runs[-1]}/notes/verify.txt") == text, "the artifact came back changed")
+    if ARTIFACT_ROOT:
+        with step(f"read it from {ARTIFACT_ROOT}, past the server", "the way to the artifact store, its keys, and whether it is the server's"):
+            check(stored(f"{client.get_run(runs[-1]).info.artifact_uri}/notes/verify.txt") == text, "another file lies there")
     return str(experiment.experiment_id)
 
 

@@ -107,6 +107,7 @@ CLIENT: dict[str, list[Any]] = {
     "tracking_uri": ["https://mlflow.example.com"], "username": ["ada"], "environment": [{"A": 1, "MLFLOW_ENABLE_ASYNC_LOGGING": True}],
     "secret_environment": [{"MLFLOW_TRACKING_TOKEN": {"name": "login", "key": "token"}}], "artifact_store_access": [True], "trust_sklearn": [True],
     "egress": [[{"ports": [{"port": 443}]}]], "egress_policy": ["always", "never"], "connection_id": ["mlflow_default"], "verify": [False],
+    "pod_default": [False], "pipelines": [False], "artifact_claim": ["shared"],
 }  # fmt: skip
 
 

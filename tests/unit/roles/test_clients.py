@@ -19,7 +19,7 @@ def clients(**given: Any) -> Role:
 def test_the_defaults_change_nothing() -> None:
     role = Role("mlflow_clients", **CLUSTER, **PUBLISHED, mlflow_server_endpoint=deployments.ENDPOINT)
     assert role.said("mlflow_clients_claims") == []
-    assert role.decided("plan") == {"objects": [], "absent": [], "tests": []}
+    assert role.decided("plan") == {"objects": [], "merged": [], "absent": [], "tests": []}
 
 
 def test_the_claims_need_the_list_alone() -> None:

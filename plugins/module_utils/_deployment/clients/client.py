@@ -8,7 +8,7 @@ What is particular to a kind of client is one file beside this one, entered in k
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -52,6 +52,9 @@ class Entry:
     egress: Sequence[Mapping[str, Any]] = ()
     egress_policy: str = "auto"
     connection_id: str = ""
+    artifact_claim: str = ""
+    pod_default: bool = True
+    pipelines: bool = True
     verify: bool = True
 
     @property
@@ -83,6 +86,8 @@ class Client:
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: The NetworkPolicies of the client's namespace.
     policies: Sequence[Mapping[str, Any]] = ()
+    #: Whether its pods read the artifact store whatever the entry says.
+    reads_store: bool = False
 
     @property
     def name(self) -> str:
@@ -118,7 +123,7 @@ class Client:
             **({AUTH: "kubernetes"} if self.account else {}),
             **({"MLFLOW_TRACKING_SERVER_CERT_PATH": f"{CA_FOLDER}/ca.crt"} if entry.ca else {}),
             **({"MLFLOW_UTILS_TRUST_SKLEARN": "true"} if entry.trust_sklearn else {}),
-            **({name: self._from_here(value) for name, value in self.store.environment.items()} if entry.artifact_store_access else {}),
+            **({name: self.from_here(value) for name, value in self.store.environment.items()} if entry.artifact_store_access else {}),
             **entry.environment,
         }
         return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in found.items()}
@@ -176,7 +181,7 @@ class Client:
 
         One that lets them connect to anything, as of a store of which nothing is known, is left out: the entry can say where that is.
         """
-        more = self.store.egress if self.entry.artifact_store_access else ()
+        more = self.store.egress if self.entry.artifact_store_access or self.reads_store else ()
         rules = [*self.server.egress, *(rule for rule in more if rule not in self.server.egress)]
         return [self._for_elsewhere(rule) for rule in rules if rule]
 
@@ -201,11 +206,16 @@ class Client:
         here = {"namespaceSelector": {"matchLabels": {NAMESPACE: self.cluster.namespace}}}
         return {**rule, **({"to": [{**here, **peer} if "podSelector" in peer else dict(peer) for peer in rule["to"]]} if rule.get("to") else {})}
 
-    def _from_here(self, value: Any) -> Any:
+    @property
+    def store_url(self) -> str:
+        """The S3 server's address, "" for AWS."""
+        return str(self.from_here(self.store.environment.get("MLFLOW_S3_ENDPOINT_URL", "")))
+
+    def from_here(self, value: Any) -> Any:
         """A URL with a Service's short name, which only MLflow's namespace knows, with its full one.
 
         >>> client = Client(Entry(), {}, Endpoint(), Cluster("akko"))
-        >>> client._from_here("http://akko-minio:9000"), client._from_here("https://s3.example.com"), client._from_here("us-east-1")
+        >>> client.from_here("http://akko-minio:9000"), client.from_here("https://s3.example.com"), client.from_here("us-east-1")
         ('http://akko-minio.akko.svc:9000', 'https://s3.example.com', 'us-east-1')
         """
         parts = urlsplit(str(value))
@@ -234,6 +244,10 @@ class Client:
         return checksum(as_json([self.salt, content], sort_keys=True))
 
 
+def _always(entry: Entry) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Part:
     """An object that a client may have: ``build`` gives None where this one does not have it."""
@@ -243,10 +257,34 @@ class Part:
     ending: str
     build: Callable[[Client], Object | None]
     api_version: str = "v1"
+    #: Its whole name, if whoever reads it knows it by that.
+    fixed: str = ""
+    #: Whether an entry can have it. If not, one of others by that name is none of its business.
+    asked: Callable[[Entry], bool] = _always
+    #: Whether its fields are merged into the object of that name, whoever owns that.
+    is_merged: bool = False
+    #: Whether it is in no namespace.
+    is_of_cluster: bool = False
 
     def reference(self, namespace: str, name: str) -> Object:
         """Return what identifies the object, as kubernetes_apply takes it."""
-        return {"api_version": self.api_version, "kind": self.kind, "name": f"{name}{self.ending}", "namespace": namespace}
+        found: Object = {"api_version": self.api_version, "kind": self.kind}
+        if self.is_of_cluster:
+            return {**found, "name": f"{name}{self.ending}.{namespace}"}
+        return {**found, "name": self.fixed or f"{name}{self.ending}", "namespace": namespace, **({"merged": True} if self.is_merged else {})}
+
+
+@dataclass(frozen=True)
+class Test:
+    """What the Job that verifies a client of a kind has besides what its pods have."""
+
+    environment: Sequence[Object] = ()
+    volumes: Sequence[Volume] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def _no_problems(client: Client) -> Sequence[str]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -260,6 +298,13 @@ class Kind:
     #: When a change of the environment arrives, for people.
     arrival: str
     parts: Sequence[Part] = ()
+    #: What the name of its ServiceAccount ends in, if it has one of its own.
+    account: str = ""
+    #: Whether its pods read the artifact store themselves.
+    reads_store: bool = False
+    #: What is wrong with an entry, each a sentence that begins with the option.
+    problems: Callable[[Client], Iterable[str]] = _no_problems
+    test: Callable[[Client], Test] = lambda client: Test()
 
 
 def packages(client: Client) -> list[str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import objects
@@ -24,7 +25,13 @@ _HEADER = "Written by mlops.mlflow.mlflow_clients for deployment"
 
 
 def _entries(given: Given) -> list[Entry]:
-    return [read(Entry, entry, "") for entry in given["clients"]]
+    return [_with_account(read(Entry, entry, "")) for entry in given["clients"]]
+
+
+def _with_account(entry: Entry) -> Entry:
+    """The entry with the account that its kind makes, if it has no other."""
+    made = f"{entry.name}{_kind(entry).account}" if _kind(entry).account else ""
+    return replace(entry, service_account=entry.service_account or made)
 
 
 def _kind(entry: Entry) -> Kind:
@@ -38,7 +45,7 @@ def _clients(given: Given) -> list[Client]:
     return [
         Client(
             entry, _kind(entry).pods if entry.pods is None else entry.pods, server, cluster, store, secrets,
-            [each for each in policies if each["metadata"]["namespace"] == entry.namespace],
+            [each for each in policies if each["metadata"]["namespace"] == entry.namespace], _kind(entry).reads_store,
         )
         for entry in _entries(given)
     ]  # fmt: skip
@@ -57,7 +64,13 @@ def claims(given: Given) -> list[Object]:
             if not entry.create_namespace:
                 required = {"wanted": False, "required": True, "option": f"{option}.namespace"}
                 found.append({"kind": "Namespace", "name": entry.namespace, **required})
-            found += [{**each, "option": f"{option}.name"} for each in objects.everything(entry, [*objects.PARTS, *_kind(entry).parts])]
+            parts = _kind(entry).parts
+            unasked = [part.reference(entry.namespace, entry.name) for part in parts if not part.asked(entry)]
+            for each in objects.everything(entry, [*objects.PARTS, *parts]):
+                found.append({**each, "option": f"{option}.name", **({"wanted": False} if each in unasked else {})})
+            if entry.artifact_claim:
+                claim = {"kind": "PersistentVolumeClaim", "name": entry.artifact_claim, "namespace": entry.namespace}
+                found.append({**claim, "wanted": False, "required": True, "option": f"{option}.artifact_claim"})
     return found
 
 
@@ -65,7 +78,11 @@ def problems(given: Given) -> list[str]:
     """What is wrong with the variables."""
     if not given["clients"]:
         return []
-    return wrong.without_cluster(given["endpoint"]["runtime"]) or wrong.problems(_clients(given))
+    clients = _clients(given)
+    return wrong.without_cluster(given["endpoint"]["runtime"]) or [
+        *wrong.problems(clients),
+        *(f"mlflow_clients[{number}].{problem}" for number, client in enumerate(clients) for problem in _kind(client.entry).problems(client)),
+    ]
 
 
 def namespaces(given: Given) -> Object:
@@ -91,6 +108,7 @@ def plan(given: Given) -> Object:
     clients = [client for client in _clients(given) if client.entry.namespace not in missing]
     noted = _noted(given)
     made: list[Object] = []
+    merged: list[Object] = []
     absent: list[Object] = []
     tests: list[Object] = []
     for client in clients:
@@ -98,18 +116,22 @@ def plan(given: Given) -> Object:
         content = objects.content(client, inside, given["program"], given["endpoint"]["deployment"])
         is_verified = noted.get(_place(client.entry)) == content
         made += [*objects.doors(client, content if is_verified else ""), *inside]
+        merged += objects.merged(client, _parts(client))
         absent += _absent(client)
         if client.entry.verify and (given["always"] or not is_verified):
             tests.append({
                 "title": client.entry.title, "namespace": client.entry.namespace, "job": f"{client.name}-verify",
-                "objects": objects.verification_objects(client, given["program"]), "record": objects.doors(client, content),
+                "objects": objects.verification_objects(client, given["program"], _kind(client.entry).test(client)),
+                "record": objects.doors(client, content),
             })  # fmt: skip
     declared = {_place(entry) for entry in _entries(given)}
     for place in noted:
         if place not in declared:
             namespace, _slash, name = place.partition("/")
             absent += objects.everything(Entry(namespace=namespace, name=name), ALL_PARTS)
-    return {"objects": made, "absent": absent, "tests": tests}
+    # What one client does not have, another of the same namespace may, if its name is fixed.
+    kept = {objects.key(each["kind"], **each["metadata"]) for each in [*made, *merged]}
+    return {"objects": made, "merged": merged, "absent": [each for each in absent if objects.key(**each) not in kept], "tests": tests}
 
 
 def _missing(given: Given) -> set[str]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import airflow, jupyterhub, namespace
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import airflow, argo, jupyterhub, kserve, kubeflow, namespace
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.client import Entry, Kind, Part
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.objects import DOORS, PARTS, door, everything
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Object
 
-KINDS: Mapping[str, Kind] = {"namespace": namespace.KIND, "jupyterhub": jupyterhub.KIND, "airflow": airflow.KIND}
+KINDS: Mapping[str, Kind] = {
+    "namespace": namespace.KIND, "jupyterhub": jupyterhub.KIND, "airflow": airflow.KIND, "argo": argo.KIND, "kserve": kserve.KIND,
+    "kubeflow": kubeflow.KIND,
+}  # fmt: skip
 #: What a client of some kind may have in its namespace.
 ALL_PARTS: tuple[Part, ...] = (*PARTS, *(part for kind in KINDS.values() for part in kind.parts))
 
@@ -31,5 +34,6 @@ def recorded(owned: Iterable[Mapping[str, Any]]) -> list[Entry]:
 
 
 def elsewhere(owned: Iterable[Mapping[str, Any]]) -> list[Object]:
-    """Return what these clients may have in their own namespaces."""
-    return [each for entry in recorded(owned) for each in everything(entry, ALL_PARTS) if each.get("namespace")]
+    """Return what these clients may have outside of MLflow's namespace."""
+    every = [each for entry in recorded(owned) for each in everything(entry, ALL_PARTS)]
+    return [each for each in every if each.get("namespace") or each["kind"] == "PersistentVolume"]

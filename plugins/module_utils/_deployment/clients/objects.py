@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import verification, workload
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.client import AUTH, Client, Entry, Part
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.client import AUTH, Client, Entry, Part, Test
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import CHECKSUM, base64
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.verification import VERIFIED
@@ -95,7 +95,7 @@ def door(entry: Entry, ending: str) -> str:
     return f"{entry.name}.{entry.namespace}{ending}"
 
 
-def verification_objects(client: Client, program: str) -> list[Object]:
+def verification_objects(client: Client, program: str, test: Test) -> list[Object]:
     """Return the Job that uses MLflow as the client does, with its labels, account and environment, and the program that it runs."""
     name = f"{client.name}-verify"
     user = client.entry.username or (client.entry.account if client.account else "")
@@ -103,12 +103,14 @@ def verification_objects(client: Client, program: str) -> list[Object]:
     environment = [
         workload.value("MLFLOW_VERIFY_SCOPE", "tracking"),
         *({"name": variable, "valueFrom": place} for variable, place in client.given_references.items()),
+        *test.environment,
     ]
     job = verification.client_job(
-        client.server, name, client.identity.labels, client.entry.service_account, experiment, environment, client.volumes, envFrom=client.sources
+        client.server, name, client.identity.labels, client.entry.service_account, experiment, environment, [*client.volumes, *test.volumes],
+        envFrom=client.sources,
     )  # fmt: skip
     template = job["spec"]["template"]
-    template["metadata"]["labels"] = {**client.identity.labels, **client.pods}
+    template["metadata"]["labels"] = {**client.identity.labels, **client.pods, **test.labels}
     # If no volume has a token for MLflow, that for the API server is what it logs in with.
     template["spec"]["automountServiceAccountToken"] = client.environment.get(AUTH) == "kubernetes" and not client.account
     made = [workload.config_map(name, client.identity.labels, {"verify.py": program}), job]
@@ -116,8 +118,19 @@ def verification_objects(client: Client, program: str) -> list[Object]:
 
 
 def in_namespace(client: Client, parts: Sequence[Part]) -> list[Object]:
-    """Return the objects of the client's namespace."""
-    return [_in(client.entry.namespace, made) for part in parts if (made := part.build(client)) is not None]
+    """Return the objects of the client's namespace, and what of the cluster it needs for them."""
+    found = [(part, made) for part in parts if not part.is_merged and (made := part.build(client)) is not None]
+    return [made if part.is_of_cluster else _in(client.entry.namespace, made) for part, made in found]
+
+
+def merged(client: Client, parts: Sequence[Part]) -> list[Object]:
+    """Return what is merged into objects of others there."""
+    return [_in(client.entry.namespace, made) for part in parts if part.is_merged and (made := part.build(client)) is not None]
+
+
+def key(kind: str, name: str, namespace: str = "", **_more: Any) -> tuple[str, str, str]:
+    """Return what tells an object from others."""
+    return kind, namespace, name
 
 
 def _in(namespace: str, made: Object) -> Object:

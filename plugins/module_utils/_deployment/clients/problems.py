@@ -25,7 +25,8 @@ def without_cluster(runtime: str) -> list[str]:
 def problems(clients: Sequence[Client]) -> list[str]:
     """Return what is wrong with each client, and with all together."""
     found = [f"mlflow_clients[{number}].{problem}" for number, client in enumerate(clients) for problem in _of(client)]
-    return [*found, *_twice([client.entry for client in clients])]
+    entries = [client.entry for client in clients]
+    return [*found, *_twice(entries), *_fixed_twice(entries)]
 
 
 def _of(client: Client) -> Iterator[str]:
@@ -41,6 +42,11 @@ def _of(client: Client) -> Iterator[str]:
             f"artifact_store_access: the keys in Secret {unknown} are not this deployment's to copy; create a Secret in namespace {entry.namespace}, "
             "and name it in secret_environment"
         )
+    if entry.artifact_store_access and "AWS_CA_BUNDLE" in client.store.environment:
+        yield (
+            "artifact_store_access: the artifact store's certificate is signed by artifact_store_ca, which only MLflow's pods have; remove it, since "
+            "artifacts go through MLflow"
+        )
     if entry.artifact_store_access and not client.store.secret_environment:
         yield "artifact_store_access: this artifact store has no keys; remove it, since artifacts go through MLflow"
 
@@ -52,6 +58,8 @@ def _of_names(entry: Entry) -> Iterator[str]:
         yield f"name: '{entry.name}' is not a valid name; use at most 50 lower-case letters, digits and dashes, with a letter or digit at both ends"
     if entry.connection_id and entry.kind != "airflow":
         yield f"connection_id: '{entry.connection_id}' is for Airflow, and this client is of kind {entry.kind}; remove it"
+    if entry.artifact_claim and entry.kind != "kserve":
+        yield f"artifact_claim: '{entry.artifact_claim}' is for KServe, and this client is of kind {entry.kind}; remove it"
     if entry.connection_id and entry.username and not entry.password:
         yield (
             f"connection_id: the connection '{entry.connection_id}' has to contain the password of {entry.username}, which is elsewhere; set "
@@ -102,3 +110,17 @@ def _twice(entries: Sequence[Entry]) -> Iterator[str]:
                 f"mlflow_clients[{number}].name: '{entry.name}' in namespace {entry.namespace} is that of mlflow_clients[{first}] already; set "
                 f"another, such as {entry.name}-{entry.kind}"
             )
+
+
+def _fixed_twice(entries: Sequence[Entry]) -> Iterator[str]:
+    """What a namespace has once, since whoever reads it knows it by its name."""
+    once = {
+        "argo": ("artifact_store_access", "the artifact repositories"), "kubeflow": ("pipelines", "the settings of the pipelines"),
+    }  # fmt: skip
+    seen: dict[tuple[str, str], int] = {}
+    for number, entry in enumerate(entries):
+        option, what = once.get(entry.kind, ("", ""))
+        first = seen.setdefault((option, entry.namespace), number) if option and getattr(entry, option) else number
+        if first != number:
+            there = f"{what} of namespace {entry.namespace} are those of mlflow_clients[{first}] already"
+            yield f"mlflow_clients[{number}].{option}: {there}; set it to false"

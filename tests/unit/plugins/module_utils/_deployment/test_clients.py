@@ -10,36 +10,27 @@ import kubernetes_validate
 import pytest
 import variants
 import yaml
+from client_decisions import LOGIN, decided, files, planned, recorded
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import kubernetes
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.decisions import DECISIONS
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.kinds import KINDS
 
 HUB = {"kind": "jupyterhub", "namespace": "hub"}
 AIRFLOW = {"kind": "airflow", "namespace": "etl"}
 PODS = {"kind": "namespace", "namespace": "shop"}
-LOGIN = {"username": "ada", "password": "{braces} and {{more}}"}
 SERVER_PODS = {
     "app.kubernetes.io/name": "mlflow", "app.kubernetes.io/instance": "mlflow", "app.kubernetes.io/component": "server",
 }  # fmt: skip
 DENIES: dict[str, Any] = {"metadata": {"name": "deny", "namespace": "shop"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}
 
 
-def decided(decision: str, *entries: dict[str, Any], **given: Any) -> Any:
-    """A decision for these clients."""
-    return DECISIONS[decision](deployments.clients(*entries, **given))
-
-
-def planned(*entries: dict[str, Any], **given: Any) -> dict[str, Any]:
-    """The objects by KIND/NAME, those of a client's namespace with it."""
-    made = decided("plan", *entries, **given)["objects"]
-    return {"/".join(filter(None, (each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]))): each for each in made}
-
-
-def files(entry: dict[str, Any], **given: Any) -> dict[str, Any]:
-    """The files by the end of their names, YAML as it is read back."""
-    found = decided("files", entry, **given)
-    return {each["name"].split(".", 2)[2]: each["text"] if "text" in each else yaml.safe_load(yaml.safe_dump(each["yaml"])) for each in found}
+#: What a client of a kind without objects of its own does not have.
+OF_OTHER_KINDS = {
+    ("Secret", "mlflow-client-connection"), ("ServiceAccount", "mlflow-client-argo"), ("Role", "mlflow-client-argo"),
+    ("RoleBinding", "mlflow-client-argo"), ("ConfigMap", "artifact-repositories"), ("ServiceAccount", "mlflow-client-kserve"),
+    ("Secret", "mlflow-client-s3"), ("PersistentVolumeClaim", "mlflow-client-artifacts"), ("PodDefault", "mlflow-client"),
+    ("Secret", "kfp-mlflow-credentials"), ("ConfigMap", "kfp-launcher"),
+}  # fmt: skip
 
 
 def test_a_client_gets_an_environment_and_is_let_in() -> None:
@@ -221,13 +212,6 @@ def test_an_account_that_logs_in_has_its_token() -> None:
     assert test["objects"][1]["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
 
 
-def recorded(*entries: dict[str, Any]) -> list[dict[str, Any]]:
-    """The policies as they are in the cluster after a verified run."""
-    found = [policy for test in decided("plan", *entries)["tests"] for policy in test["record"]]
-    marks = {"app.kubernetes.io/managed-by": "mlops.mlflow", "mlops.mlflow/deployment": "mlflow"}
-    return [{**each, "metadata": {**each["metadata"], "namespace": "mlflow", "labels": {**each["metadata"]["labels"], **marks}}} for each in found]
-
-
 def test_a_client_is_verified_again_only_after_a_change() -> None:
     there = [{"resources": recorded(PODS, HUB)}]
     assert decided("plan", PODS, HUB, looked=there)["tests"] == []
@@ -244,7 +228,8 @@ def test_a_client_that_is_gone_takes_its_objects_along() -> None:
     gone = [each for each in absent if each.get("namespace") == "hub" or ".hub" in each["name"]]
     assert {(each["kind"], each["name"]) for each in gone} == {
         ("Job", "mlflow-client-verify"), ("ConfigMap", "mlflow-client-verify"), ("ConfigMap", "mlflow-client"), ("Secret", "mlflow-client"),
-        ("ConfigMap", "mlflow-client-ca"), ("NetworkPolicy", "mlflow-client"), ("Secret", "mlflow-client-connection"),
+        ("ConfigMap", "mlflow-client-ca"), ("NetworkPolicy", "mlflow-client"), *OF_OTHER_KINDS,
+        ("PersistentVolume", "mlflow-client-artifacts.hub"),
         ("NetworkPolicy", "mlflow-client.hub"), ("NetworkPolicy", "mlflow-client.hub.artifacts"),
     }  # fmt: skip
     assert gone[-1]["name"] == "mlflow-client.hub"  # the record goes last
@@ -267,19 +252,21 @@ def test_a_removal_of_the_deployment_takes_its_clients_along() -> None:
         "to be removed: what client mlflow-client has in namespace hub", "to be removed: what client nightly has in namespace etl",
     ]  # fmt: skip
     assert {"api_version": "v1", "kind": "Secret", "name": "nightly-connection", "namespace": "etl"} in removal["absent"]
-    assert [each["name"] for each in removal["absent"] if "namespace" not in each] == [each["name"] for each in owned]
+    assert [each["name"] for each in removal["absent"] if "namespace" not in each and each["kind"] != "PersistentVolume"] == [
+        each["name"] for each in owned
+    ]
 
 
 def test_what_a_client_no_longer_has_is_removed() -> None:
     absent = decided("plan", PODS)["absent"]
     assert {(each["kind"], each["name"]) for each in absent} == {
         ("Secret", "mlflow-client"), ("ConfigMap", "mlflow-client-ca"), ("NetworkPolicy", "mlflow-client"),
-        ("Secret", "mlflow-client-connection"), ("NetworkPolicy", "mlflow-client.shop.artifacts"),
+        *OF_OTHER_KINDS, ("PersistentVolume", "mlflow-client-artifacts.shop"), ("NetworkPolicy", "mlflow-client.shop.artifacts"),
     }  # fmt: skip
 
 
 def test_no_clients_no_change() -> None:
-    assert decided("plan") == {"objects": [], "absent": [], "tests": []}
+    assert decided("plan") == {"objects": [], "merged": [], "absent": [], "tests": []}
     assert decided("claims") == decided("problems") == decided("files") == decided("report", plan=decided("plan")) == []
     assert decided("namespaces") == {"looked_at": ["mlflow"], "created": []}
 
