@@ -42,7 +42,7 @@ USER: Final = 65532
 
 def workflow_template(
     image: str,
-    tracking_uri: str,
+    tracking_uri: str | None = None,
     *,
     secret: str | None = None,
     name: str = "mlflow-steps",
@@ -51,7 +51,8 @@ def workflow_template(
 ) -> WorkflowTemplate:
     """The WorkflowTemplate with all the steps.
 
-    ``image`` has Python and this package; a workflow may name another by the parameter ``image`` of each step. ``tracking_uri`` is the server's.
+    ``image`` has Python and this package; a workflow may name another by the parameter ``image`` of each step. ``tracking_uri`` is the server's;
+    left out, it comes from the workflow's ``templateDefaults``, as of the file that the Ansible role mlflow_clients writes for a namespace.
     ``secret`` is a Kubernetes Secret of the workflow's namespace whose keys are environment variables of MLflow (MLFLOW_TRACKING_USERNAME,
     MLFLOW_TRACKING_PASSWORD, …); the pods get it by reference. ``service_account`` runs the pods, and may write ``workflowtaskresults``.
     """
@@ -59,7 +60,7 @@ def workflow_template(
     return WorkflowTemplate(name=name, namespace=namespace, service_account_name=service_account, templates=templates)
 
 
-def _step(step: str, parameters: Mapping[str, str | None], image: str, tracking_uri: str, secret: str | None) -> Container:
+def _step(step: str, parameters: Mapping[str, str | None], image: str, tracking_uri: str | None, secret: str | None) -> Container:
     """One template."""
     inputs: list[Any] = [Parameter(name="image", default=image)]
     arguments = [step, f"--output={RESULT_PATH}"]
@@ -78,7 +79,7 @@ def _step(step: str, parameters: Mapping[str, str | None], image: str, tracking_
         inputs=inputs,
         outputs=[] if step in WITHOUT_RESULT else [Parameter(name="result", value_from=ValueFrom(path=RESULT_PATH))],
         env=[
-            Env(name="MLFLOW_TRACKING_URI", value=tracking_uri),
+            *([Env(name="MLFLOW_TRACKING_URI", value=tracking_uri)] if tracking_uri else []),
             Env(name="CONTAINER_IMAGE", value="{{inputs.parameters.image}}"),  # becomes the run's tag `image`
             Env(name="HOME", value="/tmp"),
         ],

@@ -14,6 +14,9 @@ does is written in `mlflow_utils.steps`.
 Kubeflow skips a task whose inputs it has seen before. Give ``create_run`` the ``workflow_id`` ``dsl.PIPELINE_JOB_ID_PLACEHOLDER``, which differs
 in each execution, so that each has a run of its own, and all that depends on its id runs too.
 
+Where Kubeflow Pipelines' own MLflow plugin gives tasks a run (``injectUserEnvVars``, which sets MLFLOW_RUN_ID), ``create_run`` makes no other: it
+gives the pipeline's run, which the plugin has made and ends. ``use_mlflow`` is not needed then.
+
 A task whose condition is false does not run, nor does one that depends on it: end the run by ``finish_workflow`` in a ``dsl.ExitHandler``, which
 Kubeflow calls in any case, and not by ``finish_run`` behind a ``dsl.If``, which would leave it RUNNING.
 """

@@ -96,9 +96,9 @@ class ModelRegistry(Places):
         if model_id:
             logged = found(lambda: self._mlflow.get_logged_model(model_id), f"model_uri is {model_uri!r}, and there is no such logged model")
             return model_uri, logged.source_run_id, model_id
-        registered = re.fullmatch(r"models:/+([^/@]+)(?:/([^/@]+)|(@[^/]+))", model_uri)
+        registered = _version_uri(model_uri)
         if registered:
-            original = self.version(registered[1], registered[2] or registered[3])
+            original = self.version(*registered)
             return str(original.source), original.run_id or None, model_id_of(original.source)
         if model_uri.startswith(("runs:", "models:")):
             raise RegistryError(f"model_uri is {model_uri!r}; write runs:/<run id>/<model>, models:/<model id> or models:/<name>/<version>")
@@ -226,6 +226,7 @@ class ModelRegistry(Places):
         import mlflow  # noqa: PLC0415 - costs two seconds
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
 
+        name, version = _version_uri(name) or (name, version)
         target = self.version(name, version)
         metadata = self.kserve(name, target.version)
         if metadata.model_format != "mlflow" or metadata.runtime is not None:
@@ -251,11 +252,13 @@ class ModelRegistry(Places):
     ) -> dict[str, Any]:
         """The manifest of a KServe InferenceService for a version, as a dictionary.
 
+        ``name`` may be MLflow's URI of the version, ``models:/name@alias``, in place of both.
         ``yaml.safe_dump`` or ``json.dumps`` writes it, and ``sdk_object`` makes the KServe SDK's object of it.
         ``artifact_root`` is the server's ``--artifacts-destination`` (``s3://bucket/path``), or the same place as KServe reaches it
         (``pvc://claim/path``); it is needed where the artifacts are proxied and the metadata has no ``storage_uri``. The annotations
         say which model, version and run it was. Raises NotFound, and RegistryError where KServe could not read it.
         """
+        name, version = _version_uri(name) or (name, version)
         target = self.version(name, version)
         metadata = self.kserve(name, target.version)
         uri = metadata.storage_uri or self._mlflow.get_model_version_download_uri(name, target.version)
@@ -270,6 +273,16 @@ class ModelRegistry(Places):
                 annotations={key: value for key, value in origin.items() if value is not None},
             )
         )
+
+
+def _version_uri(uri: str) -> tuple[str, str] | None:
+    """The model and the reference of the version that MLflow's URI names; None where it is none of a version.
+
+    >>> _version_uri("models:/risk@champion"), _version_uri("models:/risk/7"), _version_uri("risk")
+    (('risk', '@champion'), ('risk', '7'), None)
+    """
+    parts = re.fullmatch(r"models:/+([^/@]+)(?:/([^/@]+)|(@[^/]+))", uri)
+    return (parts[1], parts[2] or parts[3]) if parts else None
 
 
 def _text_of(file: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import re
 import sys
 import tempfile
@@ -24,7 +25,7 @@ import yaml
 
 from ._halves import send_all
 from ._origin_tags import context_tags
-from ._reading import NotFound, name_is
+from ._reading import NotFound, found, name_is
 from ._selection import checked_direction
 from ._step_options import STATUSES, STEPS
 from .client import SettingsError, connect
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 #: The tag of a run that names the workflow which made it.
 WORKFLOW_TAG: Final = "mlflow_utils.workflow_id"
+#: The tag by which MLflow nests a run in another.
+PARENT_TAG: Final = "mlflow.parentRunId"
 #: What MLflow answers to a request in which something is wrong.
 REFUSALS: Final = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
 #: MLflow's limits of one log-batch request.
@@ -127,8 +130,14 @@ def create_run(experiment: str, run_name: str = "", tags: Mapping[str, Any] | No
 
     The experiment is made where there is none. ``workflow_id`` identifies one execution of a workflow: a second call with the same one and the same
     ``run_name`` gives the run that is there, running again, so that a repeated step does not make a second run.
+
+    Where the orchestrator has made a run for the step, and names it in MLFLOW_RUN_ID, as Kubeflow Pipelines' MLflow plugin does, no other is made:
+    the run is that of the whole pipeline, in the plugin's experiment. It gets the tags, and the orchestrator ends it.
     """
     client = _client()
+    injected = os.environ.get("MLFLOW_RUN_ID", "")
+    if injected:
+        return _adopted(client, injected, experiment, run_name, {**(tags or {}), **({WORKFLOW_TAG: workflow_id} if workflow_id else {})})
     experiment_id = _experiment_id(client, experiment)
     if workflow_id:
         for run in _runs_of(client, experiment_id, workflow_id):
@@ -138,6 +147,22 @@ def create_run(experiment: str, run_name: str = "", tags: Mapping[str, Any] | No
     given = {str(key): str(value) for key, value in (tags or {}).items()}
     identity = {WORKFLOW_TAG: workflow_id} if workflow_id else {}
     return str(client.create_run(experiment_id, run_name=run_name or None, tags={**context_tags(), **given, **identity}).info.run_id)
+
+
+def _adopted(client: MlflowClient, run_id: str, experiment: str, run_name: str, tags: Mapping[str, Any]) -> str:
+    """The id of the outermost run that ``run_id`` is nested in, with this name and these tags."""
+    run = found(lambda: client.get_run(run_id), f"MLFLOW_RUN_ID is {run_id!r}, and there is no such run")
+    parent = run.data.tags.get(PARENT_TAG)
+    if parent:
+        return _adopted(client, parent, experiment, run_name, tags)
+    is_in = client.get_experiment(run.info.experiment_id).name
+    if is_in != experiment:
+        print(f"the run is that of MLFLOW_RUN_ID, in the experiment {is_in!r} instead of {experiment!r}", file=sys.stderr)
+    if run_name and run_name != run.info.run_name:
+        client.update_run(run_id, name=run_name)
+    for key, value in {**context_tags(), **tags}.items():
+        client.set_tag(run_id, str(key), str(value))
+    return run_id
 
 
 def log_parameters(run_id: str, parameters: Mapping[str, Any]) -> None:

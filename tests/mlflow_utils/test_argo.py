@@ -76,6 +76,12 @@ def test_without_a_secret_there_is_none() -> None:
         assert "envFrom" not in template["container"]
 
 
+def test_without_an_address_it_is_the_workflows() -> None:
+    """Which has it in its templateDefaults; a variable of the template would take precedence."""
+    for template in templates(workflow_template(IMAGE).to_dict()).values():
+        assert {entry["name"] for entry in template["container"]["env"]} == {"CONTAINER_IMAGE", "HOME"}
+
+
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import mlflow.sklearn  # noqa: PLC0415 - costs two seconds

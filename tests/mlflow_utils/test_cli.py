@@ -204,6 +204,7 @@ def test_serve_manifest_is_what_the_registry_makes(client: Client, command: Comm
     assert json.loads(command("serve-manifest", model, "1", *options, "-o", "json").stdout) == expected
     command("promote", model, "1")
     assert yaml.safe_load(command("serve-manifest", model).stdout) == registry.inference_service(model)
+    assert yaml.safe_load(command("serve-manifest", f"models:/{model}@champion").stdout) == registry.inference_service(model)
 
 
 def test_as_a_process(client: Client, model: str) -> None:

@@ -616,6 +616,12 @@ def test_the_manifest_says_where_the_proxied_artifacts_lie(client: Client, regis
             }
         },
     }
+    # By MLflow's URI, and for KServe on a volume: the claim holds what the server calls its artifacts destination.
+    for uri in (f"models:/{name}@champion", f"models:/{name}/1"):
+        on_volume = registry.inference_service(uri, artifact_root="pvc://mlflow-client-artifacts")
+        assert on_volume["spec"]["predictor"]["model"]["storageUri"] == f"pvc://mlflow-client-artifacts/{experiment_id}/models/{model_id}/artifacts"
+        assert on_volume["metadata"]["annotations"]["mlflow-utils/model"] == name
+        assert registry.serving_advice(uri) == registry.serving_advice(name)
     with pytest.raises(RegistryError, match="the storage URI is 'runs:/x/"):
         registry.inference_service(name, artifact_root="runs:/x")
 

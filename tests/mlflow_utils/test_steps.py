@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_utils import Client, argo, steps
+from mlflow_utils._reading import NotFound
 from mlflow_utils._step_options import STEPS
 
 
@@ -39,6 +40,32 @@ def test_what_is_refused_is_named_and_the_rest_is_logged(client: Client, monkeyp
         steps.log_parameters(run_id, {"layers[0]": 1, "rate": 0.1, "depth": 4})
     data = client.mlflow.get_run(run_id).data
     assert (data.metrics, data.params) == ({"loss": 0.3, "auc": 1.0}, {"depth": "3", "rate": "0.1"})
+
+
+def test_the_run_that_an_orchestrator_has_made_is_taken(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Kubeflow Pipelines' MLflow plugin makes them: a run a pipeline, and in it one a task, whose id the task's environment has."""
+    for variable, value in client.environment().items():
+        monkeypatch.setenv(variable, value)
+    name = f"steps {uuid.uuid4().hex}"
+    experiment_id = client.mlflow.create_experiment(name)
+    pipeline = client.mlflow.create_run(experiment_id, run_name="pipeline").info.run_id
+    for attempt in ("first", "repeated"):
+        task = client.mlflow.create_run(experiment_id, run_name=attempt, tags={"mlflow.parentRunId": pipeline}).info.run_id
+        monkeypatch.setenv("MLFLOW_RUN_ID", task)
+        assert steps.create_run(name, "fit", {"team": "risk"}, "w-1") == pipeline
+    assert capsys.readouterr().err == ""
+    assert len(client.mlflow.search_runs([experiment_id])) == 3, "no other run is made"
+    run = client.mlflow.get_run(pipeline)
+    assert (run.info.status, run.info.run_name, run.data.tags["team"]) == ("RUNNING", "fit", "risk")
+    assert steps.create_run("another") == pipeline
+    assert f"in the experiment {name!r} instead of 'another'" in capsys.readouterr().err
+    assert client.mlflow.get_experiment_by_name("another") is None
+    assert steps.finish_workflow(name, "w-1", "SUCCEEDED") == [pipeline]
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    with pytest.raises(NotFound, match=f"MLFLOW_RUN_ID is '{'0' * 32}', and there is no such run"):
+        steps.create_run(name)
 
 
 @pytest.mark.parametrize("ending", ["", "'s", "\\"])

@@ -250,9 +250,11 @@ def rollback(context: typer.Context, model: Model, alias: Alias = None, stage: S
 @app.command("serve-manifest")
 def serve_manifest(
     context: typer.Context,
-    model: Model,
+    model: Annotated[str, typer.Argument(help="Name of the registered model, or models:/NAME@ALIAS.", autocompletion=_models)],
     version: Annotated[str, typer.Argument(help="Version number, @alias, stage, or latest.")] = f"@{CHAMPION}",
-    artifact_root: Annotated[str | None, typer.Option(help="The server's artifacts destination, if it proxies artifacts: s3://bucket/path.")] = None,
+    artifact_root: Annotated[
+        str | None, typer.Option(help="Where KServe reads what the server proxies: s3://bucket/path, or pvc://claim for a volume.")
+    ] = None,
     service_name: Annotated[str | None, typer.Option(help="Name of the InferenceService.", show_default="derived from the model's")] = None,
     namespace: Annotated[str | None, typer.Option(help="Namespace of the InferenceService.")] = None,
     service_account: Annotated[str | None, typer.Option(help="Service account with the storage credentials.")] = None,
