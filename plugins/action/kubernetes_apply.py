@@ -71,7 +71,8 @@ class ActionModule(ActionBase):
         for objects, more, is_secret in steps:
             result = self._called(objects, more, is_secret, task_vars) if objects else {}
             if result.get("failed"):
-                return {"failed": True, "msg": apply_result.refusal(result), **apply_result.summary(found)}
+                of = f"{', '.join(map(apply_result.key, objects))}: " if objects is merged else ""
+                return {"failed": True, "msg": f"{of}{apply_result.refusal(result)}", **apply_result.summary(found)}
             found += apply_result.outcomes(objects, result) if more not in (AWAY, WAITED_FOR) else []
         # The API server would compare it with the one that a run removes.
         found += [apply_result.made(job) for job in jobs if self._task.check_mode]
