@@ -75,6 +75,11 @@ def problems(client: Client) -> Iterator[str]:
             f"pipelines: Kubeflow Pipelines reads credentials from Secret {CREDENTIALS} alone, and {' and '.join(elsewhere)} is in another; set "
             "username and password instead, or pipelines: false"
         )
+    if entry.pipelines and client.account:
+        yield (
+            "pipelines: Kubeflow Pipelines would log in by the token of its own server, which is not for MLflow; set username and password, or "
+            "pipelines: false"
+        )
 
 
 KIND = Kind(
