@@ -149,6 +149,7 @@ def test_what_is_running_is_named_and_waited_for(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
     begun = Deployment("restoring", 27640, {"embedded_home": str(tmp_path), "mlflow_backup_password_file": str(tmp_path / "none")})
     says = f"embedded_home: '{tmp_path}' is in use, a restore has been running since 20.* .process {os.getpid()}, or what it has started"
+    assert "there is no file" in refused(begun.play("restore", "--check"))
     with alone(tmp_path, "a restore", OSError):
         assert re.search(says, refused(begun.play("restore", "--check")))
     with ExitStack() as lock:
