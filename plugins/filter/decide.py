@@ -14,6 +14,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     backup,
     backup_kubernetes,
     backup_kubernetes_restore,
+    cloudnative_pg,
     cluster_diagnosis,
     embedded_diagnosis,
     embedded_status,
@@ -69,7 +70,7 @@ DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "mlflow_rotation": rotation.DECISIONS,
     "mlflow_server": server_decisions.DECISIONS,
     "mlflow_verify": verification.DECISIONS,
-    "postgresql": postgresql.DECISIONS,
+    "postgresql": {**postgresql.DECISIONS, **cloudnative_pg.DECISIONS},
     "sso": sso_decisions.DECISIONS,
 }
 

@@ -140,6 +140,10 @@ options:
         description: Whether the object may be anybody's, since the run only adds fields to it.
         type: bool
         default: false
+      remedy:
+        description: What to do if a required object does not exist, for the error message.
+        type: str
+        default: ""
 """
 
 EXAMPLES = r"""
@@ -318,6 +322,7 @@ def main() -> None:
                     "wanted": {"type": "bool", "default": True},
                     "required": {"type": "bool", "default": False},
                     "merged": {"type": "bool", "default": False},
+                    "remedy": {"type": "str", "default": ""},
                 },
             },
         },

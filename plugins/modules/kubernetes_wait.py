@@ -46,9 +46,10 @@ options:
     required: true
     suboptions:
       kind:
-        description: The kind of the workload. An V(HTTPRoute) is ready when all of its Gateways accept it.
+        description: The kind of the workload. An V(HTTPRoute) is ready when all of its Gateways accept it, and a V(Cluster) or V(Database) of
+          CloudNativePG when its operator says so.
         type: str
-        choices: [Deployment, StatefulSet, DaemonSet, Job, HTTPRoute]
+        choices: [Deployment, StatefulSet, DaemonSet, Job, HTTPRoute, Cluster, Database]
         required: true
       name:
         description: The name.

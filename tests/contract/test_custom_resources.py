@@ -59,7 +59,13 @@ def test_every_object_of_every_option_is_valid() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "field", "value"),
-    [("HTTPRoute", "hostnames", "mlflow.example.com"), ("Middleware", "forwardAuht", {}), ("ServiceMonitor", "selector", None)],
+    [
+        ("HTTPRoute", "hostnames", "mlflow.example.com"),
+        ("Middleware", "forwardAuht", {}),
+        ("ServiceMonitor", "selector", None),
+        ("Cluster", "instances", "1"),
+        ("Database", "databaseReclaimPolicy", "keep"),
+    ],
 )
 def test_a_planted_mistake_is_seen(kind: str, field: str, value: Any) -> None:
     wrong = copy.deepcopy(next(made for made in MADE if made["kind"] == kind))

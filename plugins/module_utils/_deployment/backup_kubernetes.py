@@ -197,8 +197,12 @@ def _held(backup: Backup) -> list[Volume]:
 def read_backup(given: Mapping[str, Any]) -> Backup:
     """Return the backups that the role mlflow_backup asks for: of the server that is there, or, for a restore, of the one that will be."""
     cluster = read(Cluster, given["kubernetes"], "")
-    own = [each for each in given["stateful_sets"] if _owner(each) == given["kubernetes"]["deployment"]]
+    own, by_operator = (
+        [each for each in given[kind] if _owner(each) == given["kubernetes"]["deployment"]] for kind in ("stateful_sets", "clusters")
+    )
     images = [container["image"] for each in own for container in each["spec"]["template"]["spec"]["containers"]]
+    # That of one of CloudNativePG, which may have it from a catalog.
+    images += [(each.get("status") or {}).get("image") or each["spec"].get("imageName", "") for each in by_operator]
     secrets = [each["name"] for each in given["owned"] if each["kind"] == "Secret" and not each.get("namespace")]
     source = published(given["published"]) if given["published"] else deployed(given["deployment"])
     return Backup(

@@ -86,9 +86,9 @@ def has_served(workloads: Iterable[Mapping[str, Any]]) -> bool:
 # Secrets
 
 
-def secret(name: str, values: Mapping[str, str]) -> Object:
+def secret(name: str, values: Mapping[str, str], kind: str = "Opaque", labels: Mapping[str, str] = {}) -> Object:
     """Return a Secret with all its values, since server-side apply removes those that its owner omits."""
-    return described("v1", "Secret", name, LABELS, type="Opaque", data={key: _encoded(value) for key, value in values.items()})
+    return described("v1", "Secret", name, {**LABELS, **labels}, type=kind, data={key: _encoded(value) for key, value in values.items()})
 
 
 def _encoded(text: str) -> str:
@@ -130,12 +130,30 @@ def goes(owned: Mapping[str, Any]) -> bool:
     return owned["namespace"] == "own" and not owned["foreign"]
 
 
-def removal(owned: Mapping[str, Any], namespace_name: str) -> list[str]:
+def kept_databases(owned: Mapping[str, Any], with_databases: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what is owned without Clusters of CloudNativePG and what they need, and these: their volumes would go with them.
+
+    >>> cluster = {"api_version": "postgresql.cnpg.io/v1", "kind": "Cluster", "name": "db", "instance": "db"}
+    >>> others = [{"kind": "Secret", "name": "db-user", "instance": "db"}, {"kind": "Service", "name": "mlflow", "instance": "mlflow"}]
+    >>> found = {"owned": [cluster, *others], "foreign": [], "namespace": "own"}
+    >>> [[each["name"] for each in part] for part in (kept_databases(found, False)[0]["owned"], kept_databases(found, False)[1])]
+    [['mlflow'], ['db', 'db-user']]
+    >>> kept_databases(found, True)[1]
+    []
+    """
+    clusters = [each["name"] for each in owned["owned"] if each["kind"] == "Cluster" and each["api_version"].startswith("postgresql.cnpg.io/")]
+    names = [] if with_databases else clusters
+    kept = [each for each in owned["owned"] if each.get("instance") in names or (each["kind"] == "Cluster" and each["name"] in names)]
+    return {**owned, "owned": [each for each in owned["owned"] if each not in kept]}, kept
+
+
+def removal(owned: Mapping[str, Any], namespace_name: str, kept: Iterable[Mapping[str, Any]] = ()) -> list[str]:
     """Return what is removed and what is kept, a line each."""
     lines = [f"to be removed: what client {entry.name} has in namespace {entry.namespace}" for entry in clients.recorded(owned["owned"])]
     lines += [f"to be removed: {each['kind']} {each['name']}" for each in owned["owned"]]
     lines += [f"to be removed: PersistentVolume {name}, but not the files of its NFS export" for name in nfs.volumes_of(owned["owned"])]
-    if goes(owned):
+    lines += [f"kept with its data: {each['kind']} {each['name']} (-e remove_databases=yes removes it)" for each in kept]
+    if goes(owned) and not kept:
         lines.append(f"to be removed: Namespace {namespace_name}")
     elif owned["namespace"] == "absent":
         lines.append(f"there is no Namespace {namespace_name}")
@@ -187,16 +205,18 @@ def _decide_secret_values(given: Given) -> dict[str, str]:
 
 
 def _decide_secret(given: Given) -> Object:
-    is_right = is_secret_right(given["secret"], given["values"], given["deployment"], given["additions"])
-    return {"object": secret(given["name"], given["values"]), "is_right": is_right}
+    labels, additions = given.get("labels") or {}, given["additions"]
+    wanted = {**additions, "labels": {**additions["labels"], **labels}}
+    is_right = is_secret_right(given["secret"], given["values"], given["deployment"], wanted)
+    return {"object": secret(given["name"], given["values"], given.get("type") or "Opaque", labels), "is_right": is_right}
 
 
 def _decide_removal(given: Given) -> Object:
-    owned = given["owned"]
+    owned, kept = kept_databases(given["owned"], bool(given.get("with_databases")))
     own = [{key: value for key, value in each.items() if key != "instance"} for each in owned["owned"]]
     volumes = [{"api_version": "v1", "kind": "PersistentVolume", "name": name} for name in nfs.volumes_of(owned["owned"])]
     absent = [*clients.elsewhere(owned["owned"]), *own, *volumes]
-    return {"lines": removal(owned, given["name"]), "namespace_goes": goes(owned), "absent": absent}
+    return {"lines": removal(owned, given["name"], kept), "namespace_goes": goes(owned) and not kept, "absent": absent}
 
 
 DECISIONS: dict[str, Callable[[Given], Any]] = {

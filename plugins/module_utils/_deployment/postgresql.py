@@ -21,6 +21,11 @@ USER = 999
 #: Where MLflow has the authority of the server's certificate mounted, and where PostgreSQL has its own things.
 CA_FOLDER = "/etc/mlflow/postgresql"
 _DATA, _FILES, _SECRETS, _RUN = "/var/lib/postgresql/data", "/etc/postgresql", "/run/secrets/postgresql", "/run/postgresql"
+#: What to do without CloudNativePG.
+_INSTALL = (
+    "Install CloudNativePG 1.25 or later (kubectl apply --server-side --filename "
+    "https://raw.githubusercontent.com/cloudnative-pg/cloudnative-pg/v1.27.1/releases/cnpg-1.27.1.yaml), or set postgresql_operator: install"
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,11 @@ class PostgreSQL:
     storage_class: str = ""
     resources: Mapping[str, Any] = field(default_factory=dict)
     callers: Sequence[Mapping[str, Any]] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    shared_buffers: str = "128MB"
+    instances: int = 1
+    node_selector: Mapping[str, Any] = field(default_factory=dict)
+    operator_namespace: str = "cnpg-system"
     host: str = ""
     password: str = ""
     ssl_mode: str = "verify-full"
@@ -235,6 +245,7 @@ def _given(given: Mapping[str, Any]) -> PostgreSQL:
 def _decide_claims(given: Mapping[str, Any]) -> list[Object]:
     """The objects that the role may create or change, checked before the first change of a run."""
     name, certificate = given["name"], PostgreSQL(name=given["name"]).certificate
+    definition = {"kind": "CustomResourceDefinition", "api_version": "apiextensions.k8s.io/v1", "name": "databases.postgresql.cnpg.io"}
     claims: dict[str, list[Object]] = {
         "statefulset": [
             {"kind": "Secret", "name": name, "keys": ["admin-password", "password"], "needed_by": [f"PersistentVolumeClaim/{name}"]},
@@ -248,9 +259,17 @@ def _decide_claims(given: Mapping[str, Any]) -> list[Object]:
             {"kind": "NetworkPolicy", "api_version": "networking.k8s.io/v1", "name": name},
             {"kind": "StatefulSet", "api_version": "apps/v1", "name": name, "component": "database"},
         ],
+        "cloudnative_pg": [
+            {"kind": "Secret", "name": f"{name}-user"},
+            {"kind": "NetworkPolicy", "api_version": "networking.k8s.io/v1", "name": name},
+            {"kind": "Cluster", "api_version": "postgresql.cnpg.io/v1", "name": name},
+            {"kind": "Database", "api_version": "postgresql.cnpg.io/v1", "name": f"{name}-tracking"},
+            {"kind": "Database", "api_version": "postgresql.cnpg.io/v1", "name": f"{name}-auth"},
+            *([{**definition, "required": True, "wanted": False, "remedy": _INSTALL}] if given.get("operator") != "install" else []),
+        ],
         "external": [{"kind": "Secret", "name": name}],
     }
-    return [{**claim, "option": "postgresql_name"} for claim in claims.get(given["provider"], [])]
+    return [{"option": "postgresql_provider" if claim.get("required") else "postgresql_name", **claim} for claim in claims.get(given["provider"], [])]
 
 
 def _decide_objects(given: Mapping[str, Any]) -> list[Object]:

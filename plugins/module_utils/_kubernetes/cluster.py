@@ -26,6 +26,8 @@ _PATHS = {
     "DaemonSet": ("/apis/apps/v1", "daemonsets"),
     "Job": ("/apis/batch/v1", "jobs"),
     "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
+    "Cluster": ("/apis/postgresql.cnpg.io/v1", "clusters"),
+    "Database": ("/apis/postgresql.cnpg.io/v1", "databases"),
 }
 _LISTS = {
     "replica_sets": ("/apis/apps/v1", "replicasets"),

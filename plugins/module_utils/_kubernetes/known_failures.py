@@ -16,6 +16,11 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         "root_squash keeps the kubelet from setting the pod's group (fsGroup): on the NFS server, give the folder that group and mode 2770, or "
         "export it with no_root_squash",
     ),
+    (
+        r"calling webhook \"[mv](cluster|database)\.cnpg\.io",
+        "CloudNativePG's operator does not answer: check that it runs (kubectl get pods --all-namespaces --selector "
+        "app.kubernetes.io/name=cloudnative-pg), and run again",
+    ),
     (r"access denied by server while mounting", "it is not exported to this node under this path: add the node to the export, or correct the path"),
     (r"reason given by server: no such file|mount\.nfs.*no such file", "the NFS server has no such path: correct it, or create and export it"),
     (

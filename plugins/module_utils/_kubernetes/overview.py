@@ -23,6 +23,11 @@ _PATIENCE = 5
 #: For how long a workload counts as not having become ready, in seconds, so that what does not get better is told as it is.
 _WAITED = 600
 _NETWORKING = "/apis/networking.k8s.io/v1"
+#: What runs pods, each with its kind, its plural and its group; the last is CloudNativePG's, whose operator runs them.
+_WORKLOADS = (
+    ("Deployment", "deployments", "/apis/apps/v1"), ("StatefulSet", "statefulsets", "/apis/apps/v1"),
+    ("Cluster", "clusters", "/apis/postgresql.cnpg.io/v1"),
+)  # fmt: skip
 
 
 class Overview:
@@ -34,9 +39,7 @@ class Overview:
     def seen(self) -> dict[str, Any]:
         """Return everything; the keys are those that the checks in _deployment/cluster_diagnosis.py read."""
         nodes = (self._cluster.get("/api/v1/nodes") or {}).get("items") or []
-        found = [
-            {**each, "kind": kind} for kind, plural in (("Deployment", "deployments"), ("StatefulSet", "statefulsets")) for each in self._own(plural)
-        ]
+        found = [{**each, "kind": kind} for kind, plural, group in _WORKLOADS for each in self._own(plural, group)]
         rollouts = [{"kind": each["kind"], "name": each["metadata"]["name"]} for each in found]
         look = self._cluster.look(rollouts)
         server = next((each for each in found if _component(each) == "server"), None)
@@ -44,7 +47,7 @@ class Overview:
             "nodes": [_node(each) for each in nodes],
             "workloads": [self._workload(each, verdict) for each, verdict in zip(found, rollout.verdicts(rollouts, look, _WAITED))],
             "claims": [_claim(each, look["events"]) for each in look["claims"]],
-            "references": [reference for each in found for reference in _references(each)],
+            "references": [reference for each in found if "template" in each["spec"] for reference in _references(each)],
             "secrets": {name: sorted(data) for name, data in self._secrets.items()},
             "server": self._server(server, look["pods"]) if server else {},
             "clients": self._clients(),
@@ -55,7 +58,7 @@ class Overview:
     def _listed(self, path: str) -> list[dict[str, Any]]:
         return list((self._cluster.get(path) or {}).get("items") or ())
 
-    def _own(self, plural: str, group: str = "/apis/apps/v1") -> list[dict[str, Any]]:
+    def _own(self, plural: str, group: str) -> list[dict[str, Any]]:
         """The deployment's own objects of a kind."""
         listed = self._listed(f"{group}/namespaces/{self._namespace}/{plural}")
         return [each for each in listed if ownership.is_own(each["metadata"], self._deployment)]

@@ -161,8 +161,8 @@ class Claim:
     ``option`` is what names it. ``keys`` are those of a Secret on which the objects of ``needed_by``, each ``KIND/NAME``, depend once they are
     there. A workload's ``component`` is what it is to the deployment, which has one of each; ``previous`` is the name that it gives up.
     One that is not ``wanted`` is to be removed where it is the deployment's own, and otherwise none of its business. ``host`` is the host name
-    that it takes all requests for, at its ``entrances``: an Ingress class, or Gateways. One that is ``required`` is anybody's, and has to be there.
-    One that is ``merged`` is anybody's too, and gets fields from the deployment.
+    that it takes all requests for, at its ``entrances``: an Ingress class, or Gateways. One that is ``required`` is anybody's, and has to be there;
+    ``remedy`` is what to do if it is not. One that is ``merged`` is anybody's too, and gets fields from the deployment.
     """
 
     api_version: str
@@ -179,6 +179,7 @@ class Claim:
     entrances: Sequence[str] = ()
     required: bool = False
     merged: bool = False
+    remedy: str = ""
 
     @property
     def title(self) -> str:
@@ -227,7 +228,8 @@ def missing(claims: Iterable[Claim], found: Mapping[str, Object], namespace: str
     options = ", ".join(dict.fromkeys(claim.option for claim in absent if claim.option))
     named = ", ".join(dict.fromkeys(f"{claim.kind} {claim.name}" for claim in absent))
     them = "it first, or correct its name" if len(absent) == 1 else "them first, or correct their names"
-    return f"{options}: there is no {named}; nothing was changed. Create {them}" if absent else ""
+    remedy = next((claim.remedy for claim in absent if claim.remedy), f"Create {them}")
+    return f"{options}: there is no {named}; nothing was changed. {remedy}" if absent else ""
 
 
 def lost(claims: Iterable[Claim], found: Mapping[str, Object], keys: Mapping[str, Iterable[str]], namespace: str) -> str:

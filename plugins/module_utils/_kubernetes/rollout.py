@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes import cloudnative_pg
 from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.known_failures import remedy_for
 from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.pod_trouble import (
     Object,
@@ -125,11 +126,11 @@ def _verdict(kind: str, name: str, seen: Mapping[str, Any], waited: float) -> Ve
         return Verdict(title, "failed", reason="there is none in the namespace", remedy="check its name and the namespace")
     if kind == ROUTE:
         return Verdict(title, *route_state(workload, waited))
-    done, count = JUDGES[kind](workload)
+    pods = _pods(kind, workload, seen)
+    done, count = JUDGES[kind](workload) if kind in JUDGES else cloudnative_pg.state(kind, workload, pods)
     if done:
         return Verdict(title, "done", count)
     scene = Scene(seen["events"], {claim["metadata"]["name"]: claim for claim in seen["claims"]}, seen["now"], seen["now"] - waited)
-    pods = _pods(kind, workload, seen)
     late = [pod for pod in pods if not is_ready(pod) and pod["status"].get("phase") != "Succeeded"]
     troubled = [(pod["metadata"]["name"], trouble) for pod in late if (trouble := pod_trouble(pod, scene))]
     own = _own_trouble(kind, workload, scene, bool(pods))
@@ -200,7 +201,7 @@ JUDGES = {"Deployment": _deployment, "StatefulSet": _stateful_set, "DaemonSet": 
 #: A kind that has no pods, and is accepted by Gateways.
 ROUTE = "HTTPRoute"
 #: All kinds that can be waited for.
-KINDS = [*JUDGES, ROUTE]
+KINDS = [*JUDGES, ROUTE, *cloudnative_pg.KINDS]
 
 
 def _is_observed(workload: Object) -> bool:
@@ -214,6 +215,8 @@ def _condition(workload: Object, kind: str, status: str = "True") -> Object | No
 
 def _own_trouble(kind: str, workload: Object, scene: Scene, has_pods: bool) -> Trouble | None:
     """Return the problem that the workload or its controller reports."""
+    if kind in cloudnative_pg.KINDS:
+        return cloudnative_pg.trouble(kind, workload, scene)
     failed = _condition(workload, "Failed") if kind == "Job" else None
     if failed:
         text = one_line(failed.get("message"))
@@ -237,7 +240,9 @@ def _pods(kind: str, workload: Object, seen: Mapping[str, Any]) -> list[Object]:
         owners = {one["metadata"]["uid"] for one in sets if one["metadata"].get("annotations", {}).get(_REVISION) == number}
     if kind == "StatefulSet":
         current = workload["status"].get("updateRevision", "")
-    pods = [pod for pod in seen["pods"] if _is_owned(pod, owners) and not pod["metadata"].get("deletionTimestamp")]
+    of_cluster = kind == "Cluster"
+    pods = [pod for pod in seen["pods"] if (cloudnative_pg.is_of(pod, workload) if of_cluster else _is_owned(pod, owners))]
+    pods = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
     return [pod for pod in pods if pod["metadata"].get("labels", {}).get("controller-revision-hash", "") == current] or pods if current else pods
 

@@ -107,6 +107,21 @@ SCENARIOS = {
     ),
 }
 
+#: Those of single stories, which are made when such a story asks for them.
+ON_DEMAND = {
+    "cloudnative-pg": Recipe(
+        (f"ghcr.io/cloudnative-pg/cloudnative-pg:{_tag('cloudnative-pg')}",),
+        trees.cloudnative_pg,
+        {"Entrypoint": ["/manager"], "User": "65532:65532"},
+        ("cloudnative-pg",),
+    ),
+    "cloudnative-postgres": Recipe(
+        tuple(VERSIONS["images"]["cloudnative-postgres"]),
+        lambda tree: trees.postgresql(tree, "26"),
+        {"Env": [f"{archive.PATH}:/usr/lib/postgresql/17/bin", "LANG=C.UTF-8"], "User": "26"},
+    ),
+}
+
 
 def _made(recipe: Recipe, folder: Path) -> archive.Image:
     tree = folder / "tree"
@@ -115,8 +130,8 @@ def _made(recipe: Recipe, folder: Path) -> archive.Image:
 
 
 def scenario_archive(name: str) -> Path:
-    """The archive ``<name>.tar`` of one of the images that scenarios copy to hosts."""
-    recipe = SCENARIOS[name]
+    """The archive ``<name>.tar`` of one of the images that scenarios or single stories copy to hosts."""
+    recipe = {**SCENARIOS, **ON_DEMAND}[name]
 
     def make(folder: Path) -> None:
         progress(f"making the image {recipe.names[0]}")

@@ -62,12 +62,12 @@ def python(tree: Path) -> None:
     _install(tree, ["python3-venv"], after=[["python3", "-m", "venv", "/usr/local"]])
 
 
-def postgresql(tree: Path) -> None:
-    """PostgreSQL 17 without a cluster and without just-in-time compilation, whose LLVM is larger than all the rest; user postgres is 999."""
+def postgresql(tree: Path, user: str = POSTGRES_ID) -> None:
+    """PostgreSQL 17 without a cluster and without just-in-time compilation, whose LLVM is larger than all the rest; by default, postgres is 999."""
     conf = "mkdir -p /etc/postgresql-common && printf '%s' \"$0\" > /etc/postgresql-common/createcluster.conf"
     account = [
         ["groupadd", "--system", "--gid", POSTGRES_ID, "postgres"],
-        ["useradd", "--system", "--uid", POSTGRES_ID, "--gid", "postgres", "--home-dir", "/var/lib/postgresql", "--shell", "/bin/bash", "postgres"],
+        ["useradd", "--system", "--uid", user, "--gid", "postgres", "--home-dir", "/var/lib/postgresql", "--shell", "/bin/bash", "postgres"],
         ["sh", "-c", conf, NO_CLUSTER],
     ]
     folders = ["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", "/var/lib/postgresql/data"]
@@ -129,6 +129,14 @@ def minio(tree: Path) -> None:
     entrypoint = tree / "usr" / "bin" / "docker-entrypoint.sh"
     entrypoint.write_text(MINIO_ENTRYPOINT)
     entrypoint.chmod(0o755)
+
+
+def cloudnative_pg(tree: Path) -> None:
+    """The operator where its own image has it: its instances copy it from there, for their architecture."""
+    small(tree)
+    (tree / "operator").mkdir()
+    program(tree, "cloudnative-pg", "operator/manager_amd64")
+    (tree / "manager").symlink_to("operator/manager_amd64")
 
 
 def delete(tree: Path) -> None:

@@ -64,8 +64,9 @@ def part(name: str) -> Path:
 
 
 def names() -> list[str]:
-    """The names of all parts."""
-    return list(_makers())
+    """The names of all parts but those that are made on demand, by their name alone."""
+    wanted = {name: what for kind in ("go", "manifests") for name, what in VERSIONS[kind].items()}
+    return [name for name in _makers() if not wanted.get(name, {}).get("on_demand")]
 
 
 def collected(wanted: Sequence[str] | None = None) -> Path:

@@ -22,7 +22,7 @@ WORKED_OUT: dict[str, dict[str, Any]] = {
     "mlflow_backup": {"mlflow_backup_runtime": "kubernetes", "mlflow_backup_password_file": "/home/me/backup-password"},
     "postgresql": {
         "postgresql_provider": "statefulset", "postgresql_port": 5432, "postgresql_max_connections": 200, "postgresql_shared_buffers": "256MB",
-        "postgresql_app": "postgresql",
+        "postgresql_app": "postgresql", "postgresql_image": "docker.io/library/postgres:17.11",
     },
     "artifact_store": {
         "artifact_store_provider": "seaweedfs", "artifact_store_port": 9000, "artifact_store_name": "seaweedfs", "artifact_store_app": "",
@@ -107,6 +107,15 @@ def postgresql(*, workloads: list[dict[str, Any]] | None = None, **given: Any) -
     }  # fmt: skip
 
 
+def cloudnative_pg(*, found: dict[str, Any] | None = None, login: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
+    """The same of the role postgresql with the provider cloudnative_pg, the Cluster that is there already, and the Secret that it names."""
+    asked = {"provider": "cloudnative_pg", "image": "ghcr.io/cloudnative-pg/postgresql:17.11", **given}
+    return {
+        "variables": variables("postgresql", **{f"postgresql_{name}": value for name, value in asked.items()}), "kubernetes": RUNTIME,
+        "found": {"resources": [found]} if found else {}, "login": {"resources": [login]} if login else {}, "password": "p",
+    }  # fmt: skip
+
+
 def artifact_store(*, workloads: list[dict[str, Any]] | None = None, **given: Any) -> dict[str, Any]:
     """The same of the role artifact_store, with a server in the cluster."""
     asked = variables("artifact_store", **{f"artifact_store_{name}": value for name, value in given.items()})
@@ -137,7 +146,7 @@ def backup(*, server_given: dict[str, Any] | None = None, **given: Any) -> dict[
         "variables": variables("mlflow_backup", **{f"mlflow_backup_{name}": value for name, value in (IN_STORE | given).items()}),
         "kubernetes": RUNTIME, "deployment": next(each for each in made if each["kind"] == "Deployment"), "services": [], "is_made": False,
         "published": {}, "keys": {}, "held": {},
-        "stateful_sets": [database], "owned": [{"kind": "Secret", "name": name} for name in names],
+        "stateful_sets": [database], "clusters": [], "owned": [{"kind": "Secret", "name": name} for name in names],
         "programs": {"backup.py": "print()\n"}, "password": "p",
     }  # fmt: skip
 

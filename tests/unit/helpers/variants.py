@@ -10,6 +10,7 @@ import deployments
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     artifact_store_decisions,
     backup_kubernetes,
+    cloudnative_pg,
     postgresql,
     server_decisions,
     sso_decisions,
@@ -21,7 +22,10 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients.k
 from roles import PUBLISHED
 
 #: Kinds that are not Kubernetes' own, each with the part of the test hosts that has its definition; tests/contract validates them.
-CUSTOM = {"HTTPRoute": "gateway-api-crds", "Middleware": "traefik-crds", "ServiceMonitor": "service-monitor-crd"}
+CUSTOM = {
+    "HTTPRoute": "gateway-api-crds", "Middleware": "traefik-crds", "ServiceMonitor": "service-monitor-crd", "Cluster": "cloudnative-pg-manifest",
+    "Database": "cloudnative-pg-manifest",
+}  # fmt: skip
 #: One value after another for each option of the server, where another than the default makes another object.
 SERVER: dict[str, list[Any]] = {
     "port": [8080], "workers": [4], "auth": ["basic"], "admin_username": ["ro%ot"], "default_permission": ["NO_PERMISSIONS"], "auth_cache_ttl": [0],
@@ -60,6 +64,18 @@ POSTGRESQL: dict[str, list[Any]] = {
     "storage_class": ["nfs"],
     "resources": [{"limits": {"memory": "512Mi", "cpu": 2}}, {"requests": {"ephemeral-storage": "1Gi"}}], "callers": [[{"podSelector": {}}]],
 }  # fmt: skip
+#: The same of PostgreSQL by CloudNativePG.
+CLOUDNATIVE_PG: dict[str, list[Any]] = {
+    **{name: values for name, values in POSTGRESQL.items() if name not in ("port", "image")}, "image": ["registry.local:5000/pg:18.1@sha256:0123"],
+    "instances": [3], "node_selector": [{"kubernetes.io/arch": "amd64"}], "settings": [{"jit": False, "work_mem": "8MB"}], "max_connections": [100],
+    "operator_namespace": ["operators"], "database": ["tracking"], "user": ["ml-flow"],
+}  # fmt: skip
+#: Clusters of somebody else: one without MLflow's role, one with it, and one whose first role it is.
+FOREIGN: list[dict[str, Any]] = [
+    {"metadata": {"name": "postgresql"}, "spec": {"managed": {"roles": [{"name": "grafana", "passwordSecret": {"name": "grafana"}}]}}},
+    {"metadata": {"name": "postgresql"}, "spec": {"managed": {"roles": [{"name": "mlflow", "passwordSecret": {"name": "theirs"}}]}}},
+    {"metadata": {"name": "postgresql"}, "spec": {"bootstrap": {"initdb": {"database": "mlflow", "owner": "mlflow"}}}},
+]
 ARTIFACT_STORE: dict[str, list[Any]] = {
     "port": [9100], "name": ["akko-minio"], "app": ["s3"], "image": ["docker.io/minio/minio"], "volume_size": ["1Gi"], "storage_class": ["nfs"],
     "prefix": [""], "region": ["eu-1"], "resources": [{"limits": {"memory": "512Mi"}}, {}], "callers": [[{"podSelector": {}}]],
@@ -145,6 +161,12 @@ def of_postgresql() -> Iterator[dict[str, Any]]:
             yield from postgresql.DECISIONS["objects"](deployments.postgresql(workloads=there, **given))
 
 
+def of_cloudnative_pg() -> Iterator[dict[str, Any]]:
+    """All objects of PostgreSQL by CloudNativePG with each of its options. Of a Cluster that is adopted, only a part is made."""
+    for given in one_by_one(CLOUDNATIVE_PG, {}):
+        yield from cloudnative_pg.DECISIONS["cloudnative_pg_objects"](deployments.cloudnative_pg(**given))
+
+
 def of_artifact_store() -> Iterator[dict[str, Any]]:
     """All objects of each store in the cluster with each of its options, new and from before shapes were noted."""
     names = ("minio", "akko-minio")
@@ -207,7 +229,7 @@ def of_backup() -> Iterator[dict[str, Any]]:
 def distinct() -> list[dict[str, Any]]:
     """Each object that differs from all others."""
     every = [
-        *(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_artifact_store(), *of_volume(), *of_sso(),
-        *of_verification(), *of_clients(), *of_backup(),
+        *(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_cloudnative_pg(), *of_artifact_store(), *of_volume(),
+        *of_sso(), *of_verification(), *of_clients(), *of_backup(),
     ]  # fmt: skip
     return [json.loads(text) for text in sorted({json.dumps(made, sort_keys=True) for made in every})]

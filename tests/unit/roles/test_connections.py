@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import deployments
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import cloudnative_pg
 from roles import CLUSTER, PUBLISHED, ROLES, Role
 
 READERS = [
@@ -80,6 +82,7 @@ def test_what_each_provider_publishes_is_taken(publisher: str, runtime: str) -> 
     more = {name: PUBLISHED[name] for name in ("kubernetes_secrets", "kubernetes_certificates")}
     if publisher == "postgresql":
         further.append(role.decided("statefulset", **more, __postgresql_address="10.43.0.9"))
+        further.append(cloudnative_pg.DECISIONS["cloudnative_pg_access"](deployments.cloudnative_pg()))
     else:
         further += [role.decided("access", **more, artifact_store_provider=provider) for provider in ("embedded", "minio", "seaweedfs")]
     assert len(further) >= 2

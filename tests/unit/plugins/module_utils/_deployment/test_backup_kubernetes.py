@@ -75,6 +75,15 @@ def test_only_a_server_with_s3_and_a_known_database_is_backed_up() -> None:
     assert len(DECISIONS["cluster_problems"](others)) == 1
 
 
+@pytest.mark.parametrize(("labels", "image"), [({"mlops.mlflow/deployment": "mlflow"}, "ghcr.io/cnpg/postgresql:17.11"), ({}, "")])
+def test_the_programs_of_a_database_by_cloudnative_pg_are_those_of_its_own_image(labels: dict[str, str], image: str) -> None:
+    """As its status says, since it may be from a catalog; of a Cluster of somebody else, nothing is known."""
+    cluster = {"metadata": {"name": "db", "labels": labels}, "spec": {}, "status": {"image": "ghcr.io/cnpg/postgresql:17.11"}}
+    given = deployments.backup() | {"stateful_sets": [], "clusters": [cluster]}
+    pod = DECISIONS["cluster_job"](given)["spec"]["template"]["spec"]
+    assert [each["image"] for each in pod["initContainers"] if each["name"] == "postgresql"] == [image]
+
+
 def test_the_pod_has_what_the_server_has_and_nothing_else() -> None:
     """Its database, its artifacts, its accounts, the deployment's Secrets, and the three images."""
     given = deployments.backup(server_given={"auth": "basic", "environment_from": [{"secretRef": {"name": "more"}}]})
