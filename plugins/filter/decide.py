@@ -19,6 +19,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     embedded_diagnosis,
     embedded_status,
     k3s_decisions,
+    keycloak_decisions,
     kubernetes,
     maintenance,
     postgresql,
@@ -62,6 +63,7 @@ _value:
 DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "artifact_store": artifact_store_decisions.DECISIONS,
     "k3s": k3s_decisions.DECISIONS,
+    "keycloak": keycloak_decisions.DECISIONS,
     "embedded": {**embedded_status.DECISIONS, **embedded_diagnosis.DECISIONS},
     "kubernetes": {**kubernetes.DECISIONS, **cluster_diagnosis.DECISIONS},
     "mlflow_backup": {**backup.DECISIONS, **backup_kubernetes.DECISIONS, **backup_kubernetes_restore.DECISIONS},

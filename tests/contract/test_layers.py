@@ -21,7 +21,7 @@ IO = frozenset(
 SDKS = frozenset({"boto3", "botocore", "psycopg2"})
 ANSIBLE = frozenset({"ansible.module_utils"})
 #: The folders of what is known of one kind of server. None knows another.
-SERVERS = ("_kubernetes", "_mlflow", "_postgresql", "_s3")
+SERVERS = ("_keycloak", "_kubernetes", "_mlflow", "_postgresql", "_s3")
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def test_each_pattern_has_a_file() -> None:
     names = [path.relative_to(PLUGINS).with_suffix("").as_posix() for path in FILES]
     idle = {pattern for pattern, _room in PLACES if not any(fnmatch(name, pattern) for name in names)}
     empty = {"module_utils/_deployment/*", "module_utils/_embedded/*", "filter/*"}
-    assert idle <= {*empty, "module_utils/_kubernetes/*adapter", "module_utils/_kubernetes/connection"}
+    assert idle <= {*empty, "module_utils/_kubernetes/*adapter", "module_utils/_kubernetes/connection", "module_utils/_keycloak/connection"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PLUGINS)))

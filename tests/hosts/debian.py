@@ -15,6 +15,7 @@ PACKAGES = {
     "gcc": "gcc libc6-dev",
     "ip": "iproute2",
     "iptables": "iptables",
+    "mvn": "maven",
     "ssh": "openssh-client",
     "systemd-nspawn": "systemd-container",
     "zstd": "zstd",

@@ -223,5 +223,6 @@ def _middlewares(proxy: Proxy) -> list[Object]:
 def decided(given: Given) -> list[Object]:
     """The objects, from what the role gives."""
     variables = sso.of(given)
-    secrets = [given["secrets"].get(COOKIE_SECRET, ""), sso.client_secret(given), *([variables.redis_password] if variables.redis_password else [])]
+    secrets = [given["secrets"].get(variables.name, {}).get(COOKIE_SECRET, ""), sso.client_secret(given)]
+    secrets += [variables.redis_password] if variables.redis_password else []
     return objects(Proxy(variables, read(Cluster, given["kubernetes"], ""), files(variables, given["error_page"]), secrets, given["egress"]))

@@ -319,6 +319,7 @@ def _decide_stateful_set_access(given: Mapping[str, Any]) -> Object:
         # The parts of the certificate that a renewal does not change.
         "checksum": checksum(given["secrets"]["password"] + certificate["ca"] + certificate["checksum"]),
         "certificate_ends": certificate["ends"],
+        "ca_file": given["ca_file"],
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,6 +53,8 @@ class Sso:
     trusted_proxies: Sequence[str] = ()
     callers: Sequence[Mapping[str, Any]] = ()
     egress: Sequence[Mapping[str, Any]] = ()
+    #: What the role keycloak publishes, if this deployment's own Keycloak is the issuer.
+    keycloak: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> Identity:
@@ -62,7 +64,7 @@ class Sso:
     @property
     def secret(self) -> tuple[str, str]:
         """The name and the key of the Secret with the client's secret."""
-        existing = self.existing_secret or {}
+        existing = self.existing_secret or self.keycloak.get("client_secret") or {}
         return existing.get("name") or self.name, existing.get("key") or CLIENT_SECRET
 
     @property
@@ -105,6 +107,7 @@ def connection(sso: Sso) -> Object:
             f"People log in at {sso.issuer_url}, and log out at {PAGES}sign_out",
             f"Programs outside the cluster need MLFLOW_TRACKING_TOKEN, an access token of {' or '.join(_distinct(issuers))} for the audience "
             f"{' or '.join(_distinct(audiences))}",
+            *sso.keycloak.get("how_to_use", []),
         ],
     }  # fmt: skip
 
@@ -129,8 +132,14 @@ def objects_named(name: str) -> list[Object]:
 
 
 def of(given: Given) -> Sso:
-    """Return the role's variables."""
-    return read(Sso, given["variables"], "sso_")
+    """Return the role's variables. Without an issuer, the deployment's own Keycloak is it, if there is one."""
+    variables, found = read(Sso, given["variables"], "sso_"), given["keycloak"]
+    if variables.issuer_url or not found or variables.provider == "none":
+        return variables
+    return replace(
+        variables, keycloak=found, issuer_url=found["issuer_url"], internal_issuer_url=variables.internal_issuer_url or found["internal_issuer_url"],
+        issuer_ca=variables.issuer_ca or found["issuer_ca"], client_id=variables.client_id or found["client_id"],
+    )  # fmt: skip
 
 
 def claims(given: Given) -> list[Object]:
@@ -151,7 +160,7 @@ def secret_keys(given: Given) -> dict[str, str]:
     """The values of the role's Secret, "" where one is to be made."""
     sso = of(given)
     return {
-        COOKIE_SECRET: "", **({} if sso.existing_secret else {CLIENT_SECRET: sso.client_secret}),
+        COOKIE_SECRET: "", **({} if sso.existing_secret or sso.keycloak else {CLIENT_SECRET: sso.client_secret}),
         **({REDIS_PASSWORD: sso.redis_password} if sso.redis_password else {}),
     }  # fmt: skip
 
@@ -174,10 +183,10 @@ def redis_address(url: str) -> tuple[str, int]:
 
 
 def client_secret(given: Given) -> str:
-    """The client's secret, of the Secret that exists already or of the role's own; "" if that has none."""
-    sso, key = of(given), of(given).secret[1]
+    """The client's secret, of the Secret that exists already, of Keycloak's or of the role's own; "" if that has none."""
+    sso, (name, key) = of(given), of(given).secret
     if not sso.existing_secret:
-        return str(given["secrets"].get(key, ""))
+        return str(given["secrets"].get(name, {}).get(key, ""))
     return b64decode((given["existing"].get("data") or {}).get(key, "")).decode()
 
 

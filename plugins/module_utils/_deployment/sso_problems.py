@@ -39,7 +39,8 @@ def _of_issuer(sso: Sso) -> Iterator[str]:
         if not url and name != "issuer_url":
             continue
         if not _is_url(url):
-            yield f"sso_{name}: '{url}' is not the URL of an issuer; set one such as https://login.example.com/realms/akko"
+            own = ", or deploy one with keycloak_host" if not url else ""
+            yield f"sso_{name}: '{url}' is not the URL of an issuer; set one such as https://login.example.com/realms/akko{own}"
     if sso.internal_issuer_url and "/realms/" not in sso.internal_issuer_url:
         yield (
             f"sso_internal_issuer_url: '{sso.internal_issuer_url}' is not the URL of a realm of Keycloak, whose endpoints alone are known without "
@@ -63,6 +64,9 @@ def _is_url(text: str, *schemes: str) -> bool:
 
 
 def _of_client(sso: Sso) -> Iterator[str]:
+    if sso.keycloak:
+        yield from _of_keycloak(sso)
+        return
     if not sso.client_id:
         yield "sso_client_id: it is empty; set the ID of the client that the issuer has for MLflow"
     if bool((sso.existing_secret or {}).get("name")) == bool(sso.client_secret):
@@ -72,6 +76,20 @@ def _of_client(sso: Sso) -> Iterator[str]:
         )
     if "openid" not in sso.scope.split():
         yield f"sso_scope: '{sso.scope}' has no openid, without which the issuer sends no ID token; add it"
+
+
+def _of_keycloak(sso: Sso) -> Iterator[str]:
+    """What is set for another issuer than the deployment's own Keycloak."""
+    given = {
+        "internal_issuer_url": sso.internal_issuer_url != sso.keycloak["internal_issuer_url"],
+        "issuer_ca": sso.issuer_ca != sso.keycloak["issuer_ca"], "client_id": sso.client_id != sso.keycloak["client_id"],
+        "client_secret": sso.client_secret, "existing_secret": sso.existing_secret,
+    }  # fmt: skip
+    for name in (name for name, is_given in given.items() if is_given):
+        yield (
+            f"sso_{name}: it is set, but sso_issuer_url is empty, so that the login uses the Keycloak of this deployment (keycloak_host), with its "
+            "own client; remove it, or set sso_issuer_url"
+        )
 
 
 def _of_tokens(sso: Sso) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import cache
 import debian
 from command import progress
-from images import archive, trees
+from images import archive, keycloak, trees
 from versions import VERSIONS
 
 
@@ -30,7 +30,7 @@ class Recipe:
 
 
 def _version(part: str) -> object:
-    return VERSIONS["go"].get(part) or VERSIONS["wheel"][part]
+    return VERSIONS["go"].get(part) or VERSIONS["wheel"].get(part) or VERSIONS["maven"][part]
 
 
 def _tag(part: str) -> str:
@@ -106,7 +106,6 @@ SCENARIOS = {
         ("weed",),
     ),
 }
-
 #: Those of single stories, which are made when such a story asks for them.
 ON_DEMAND = {
     "cloudnative-pg": Recipe(
@@ -119,6 +118,12 @@ ON_DEMAND = {
         tuple(VERSIONS["images"]["cloudnative-postgres"]),
         lambda tree: trees.postgresql(tree, "26"),
         {"Env": [f"{archive.PATH}:/usr/lib/postgresql/17/bin", "LANG=C.UTF-8"], "User": "26"},
+    ),
+    "keycloak": Recipe(
+        (f"quay.io/keycloak/keycloak:{VERSIONS['maven']['keycloak']['version']}",),
+        keycloak.fill,
+        {"Entrypoint": ["/opt/keycloak/bin/kc.sh"], "User": "1000", "Env": [archive.PATH, "LANG=C.UTF-8", "KC_RUN_IN_CONTAINER=true"]},
+        ("keycloak",),
     ),
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cache
+import debian
 from command import HostsError, progress, run
 from parts import golang
 from versions import VERSIONS
@@ -61,6 +62,26 @@ def part(name: str) -> Path:
         make(folder)
 
     return cache.kept(f"parts/{name}", inputs, tell)
+
+
+def maven(name: str) -> Path:
+    """The folder of a distribution from Maven's repository, unpacked. It is no part of a host."""
+    wanted = VERSIONS["maven"][name]
+
+    def make(folder: Path) -> None:
+        debian.require("mvn")
+        progress(f"fetching {name}")
+        artifact, options = f"-Dartifact={wanted['artifact']}:{wanted['version']}:zip", ["--quiet", "--batch-mode"]
+        run("mvn", *options, "dependency:get", artifact, "-Dtransitive=false")
+        run("mvn", *options, "dependency:copy", artifact, f"-DoutputDirectory={folder}")
+        archive = next(folder.glob("*.zip"))
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(folder)
+        archive.unlink()
+        for program in folder.glob("*/bin/*.sh"):
+            program.chmod(0o755)
+
+    return next(cache.kept(f"parts/{name}", wanted, make).iterdir())
 
 
 def names() -> list[str]:

@@ -19,6 +19,7 @@ WORKED_OUT: dict[str, dict[str, Any]] = {
         "mlflow_server_ingress_pods": {"app.kubernetes.io/name": "traefik"},
     },
     "sso": {},
+    "keycloak": {"keycloak_redirect_uris": ["https://mlflow.example.com/oauth2/callback"]},
     "mlflow_backup": {"mlflow_backup_runtime": "kubernetes", "mlflow_backup_password_file": "/home/me/backup-password"},
     "postgresql": {
         "postgresql_provider": "statefulset", "postgresql_port": 5432, "postgresql_max_connections": 200, "postgresql_shared_buffers": "256MB",
@@ -104,6 +105,7 @@ def postgresql(*, workloads: list[dict[str, Any]] | None = None, **given: Any) -
         "kubernetes": RUNTIME | {"workloads": workloads or []}, "embedded": {}, "runtime": "kubernetes", "host": "postgresql", "address": "10.43.0.9",
         "files": {"postgresql.conf": "x", "start.sh": "y"}, "secrets": PUBLISHED["kubernetes_secrets"]["postgresql"],
         "certificate": PUBLISHED["kubernetes_certificates"]["postgresql-tls"], "egress": [{}],
+        "ca_file": "/run/ca.crt",
     }  # fmt: skip
 
 
@@ -160,5 +162,19 @@ def sso(*, workloads: list[dict[str, Any]] | None = None, runtime: str = "kubern
     return {
         "variables": variables("sso", **{f"sso_{name}": value for name, value in (four | given).items()}), "runtime": runtime,
         "kubernetes": RUNTIME | {"workloads": workloads or []}, "egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}], "existing": {},
-        "secrets": {"client-secret": "the-client-secret", "cookie-secret": "the-cookie-secret"}, "error_page": ERROR_PAGE,
+        "secrets": {given.get("name", "oauth2-proxy"): {"client-secret": "the-client-secret", "cookie-secret": "the-cookie-secret"}},
+        "error_page": ERROR_PAGE, "keycloak": {},
+    }  # fmt: skip
+
+
+def keycloak(*, workloads: list[dict[str, Any]] | None = None, runtime: str = "kubernetes", **given: Any) -> dict[str, Any]:
+    """The same of the role keycloak, by default with a host, a person and a program."""
+    asked = {"host": "login.example.com", "users": [{"name": "ada", "groups": ["science"]}], "programs": [{"name": "training"}], **given}
+    keys = ("admin-password", "client-secret", "database-password", "user-ada", "program-training")
+    secrets = {key: f"the-{key}" for key in keys}
+    return {
+        "variables": variables("keycloak", **{f"keycloak_{name}": value for name, value in asked.items()}), "runtime": runtime,
+        "kubernetes": RUNTIME | {"workloads": workloads or []}, "postgresql": PUBLISHED["postgresql_connection"] | {"ca_file": "/run/ca.crt"},
+        "secrets": secrets, "all_secrets": PUBLISHED["kubernetes_secrets"],
+        "certificates": {"keycloak-tls": PUBLISHED["kubernetes_certificates"]["postgresql-tls"] | {"ca": "-----BEGIN CERTIFICATE-----"}},
     }  # fmt: skip

@@ -11,6 +11,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     artifact_store_decisions,
     backup_kubernetes,
     cloudnative_pg,
+    keycloak_decisions,
     postgresql,
     server_decisions,
     sso_decisions,
@@ -99,6 +100,12 @@ SSO: dict[str, list[Any]] = {
     "logout_url": ["https://accounts.example.com/logout?a=b"], "session_refresh": ["59m"], "session_expire": ["1h"], "name": ["akko-login"],
     "image": ["docker.io/own/oauth2-proxy:7.15.6"], "replicas": [2, "3"], "resources": [{"limits": {"cpu": 1}}], "trusted_proxies": [["10.0.0.0/8"]],
     "callers": [[{"podSelector": {}}]], "egress": [[{"ports": [{"port": 6443}]}]],
+}  # fmt: skip
+KEYCLOAK: dict[str, list[Any]] = {
+    "realm": ["akko"], "console": [True], "admin_username": ["root"], "database": ["login"], "name": ["akko-keycloak"],
+    "image": ["docker.io/own/keycloak:26"], "resources": [{"limits": {"memory": "2Gi", "cpu": 2}}, {}], "tls": ["existing", "cert_manager"],
+    "tls_issuer_kind": ["Issuer"], "ingress_class": ["nginx"], "ingress_annotations": [{"a/b": "c"}], "ingress_callers": [[{"podSelector": {}}]],
+    "callers": [[{"namespaceSelector": {}}]], "egress": [[{"ports": [{"port": 587}]}]],
 }  # fmt: skip
 BACKUP: dict[str, list[Any]] = {
     "repository": ["s3:https://s3.example.com/mlflow", "rest:https://me:secret@10.0.0.9:8000/"], "environment": [{"AWS_ACCESS_KEY_ID": "k"}],
@@ -212,6 +219,12 @@ def of_sso() -> Iterator[dict[str, Any]]:
         yield from sso_decisions.DECISIONS["oauth2_proxy"](deployments.sso(**given))
 
 
+def of_keycloak() -> Iterator[dict[str, Any]]:
+    """All objects of Keycloak with each of its options."""
+    for given in one_by_one(KEYCLOAK, {"tls_secret": "login-tls", "tls_issuer": "letsencrypt"}):
+        yield from keycloak_decisions.DECISIONS["objects"](deployments.keycloak(**given))
+
+
 def of_backup() -> Iterator[dict[str, Any]]:
     """All objects of the backups of several servers with each of their options, without and with a schedule, in S3 and on a volume."""
     placed = {"pod_spec": {"nodeSelector": {"a": "b"}, "imagePullSecrets": [{"name": "x"}], "tolerations": [{"operator": "Exists"}]}}
@@ -230,6 +243,6 @@ def distinct() -> list[dict[str, Any]]:
     """Each object that differs from all others."""
     every = [
         *(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_cloudnative_pg(), *of_artifact_store(), *of_volume(),
-        *of_sso(), *of_verification(), *of_clients(), *of_backup(),
+        *of_sso(), *of_keycloak(), *of_verification(), *of_clients(), *of_backup(),
     ]  # fmt: skip
     return [json.loads(text) for text in sorted({json.dumps(made, sort_keys=True) for made in every})]
