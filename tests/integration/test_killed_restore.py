@@ -125,10 +125,12 @@ class Host:
         """Run statements in a database; what the last one finds."""
         there = self.stack
         where: dict[str, Any] = {"host": there.pg_host, "port": there.pg_port, "user": there.pg_user, "password": there.pg_password}
-        with closing(psycopg2.connect(**where, dbname=database)) as connection, connection, connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            return list(cursor.fetchall()) if cursor.description else []
+        with closing(psycopg2.connect(**where, dbname=database)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                return list(cursor.fetchall()) if cursor.description else []
 
 
 @pytest.fixture(scope="module")

@@ -173,8 +173,10 @@ class Stack:
         """Change the tracking database."""
         there = self.deployment.stack()
         login: dict[str, Any] = {"user": there.pg_user, "password": there.pg_password, "dbname": "mlflow"}
-        with closing(psycopg2.connect(host=there.pg_host, port=there.pg_port, **login)) as session, session, session.cursor() as cursor:
-            cursor.execute(statement)
+        with closing(psycopg2.connect(host=there.pg_host, port=there.pg_port, **login)) as session:
+            session.autocommit = True
+            with session.cursor() as cursor:
+                cursor.execute(statement)
 
     def logs_in(self, role: str, password: str) -> bool:
         """Whether PostgreSQL takes a password."""

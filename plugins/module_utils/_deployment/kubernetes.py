@@ -86,9 +86,9 @@ def has_served(workloads: Iterable[Mapping[str, Any]]) -> bool:
 # Secrets
 
 
-def secret(name: str, values: Mapping[str, str], kind: str = "Opaque", labels: Mapping[str, str] = {}) -> Object:
+def secret(name: str, values: Mapping[str, str], kind: str = "Opaque", labels: Mapping[str, str] | None = None) -> Object:
     """Return a Secret with all its values, since server-side apply removes those that its owner omits."""
-    return described("v1", "Secret", name, {**LABELS, **labels}, type=kind, data={key: _encoded(value) for key, value in values.items()})
+    return described("v1", "Secret", name, {**LABELS, **(labels or {})}, type=kind, data={key: _encoded(value) for key, value in values.items()})
 
 
 def _encoded(text: str) -> str:

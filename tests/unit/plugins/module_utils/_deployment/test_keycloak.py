@@ -205,7 +205,7 @@ def login(**given: Any) -> dict[str, Any]:
 def test_the_login_takes_all_from_keycloak() -> None:
     assert sso_decisions.DECISIONS["problems"](login()) == []
     assert sso_decisions.DECISIONS["secret_keys"](login()) == {"cookie-secret": ""}
-    assert sso_decisions.DECISIONS["issuer_address"](login()) == {"host": "keycloak.mlflow.svc", "port": 8443}
+    assert sso_decisions.DECISIONS["addresses"](login()) == [{"host": "keycloak.mlflow.svc", "port": 8443}]
     made = {f"{each['kind']}/{each['metadata']['name']}": each for each in sso_decisions.DECISIONS["oauth2_proxy"](login())}
     container = made["Deployment/oauth2-proxy"]["spec"]["template"]["spec"]["containers"][0]
     assert {
