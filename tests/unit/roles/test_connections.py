@@ -101,6 +101,16 @@ def test_the_login_is_taken_as_it_is_published_and_known_before_the_role_has_run
     assert (Role("sso", **early).said("sso_connection"), Role("sso", **early).said("sso_claims")) == ({}, [])
 
 
+@pytest.mark.parametrize("given", [{}, {"keycloak_host": "login.example.com"}], ids=["without Keycloak", "with Keycloak"])
+def test_the_login_takes_what_the_role_keycloak_publishes(given: dict[str, Any]) -> None:
+    """In every play, and on a host without a cluster too, where there is none."""
+    options = options_of("sso", "keycloak_connection")
+    for where in (CLUSTER, EMBEDDED):
+        value = Role("keycloak", **where, **given).said("keycloak_connection")
+        assert ArgumentSpecValidator(options).validate({"keycloak_connection": value}).error_messages == []
+        assert bool(value) == bool(given)
+
+
 def test_the_role_of_the_login_gives_what_its_objects_need() -> None:
     four = {"sso_provider": "oauth2_proxy", "sso_issuer_url": "https://a.example/realms/b", "sso_client_id": "mlflow", "sso_client_secret": "s"}
     role = Role("sso", **CLUSTER, **four, kubernetes_secrets={"oauth2-proxy": {"client-secret": "s", "cookie-secret": "c"}}, kubernetes_egress=[])
