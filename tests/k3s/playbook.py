@@ -31,6 +31,13 @@ class Run:
         return sum(int(count) for count in re.findall(r"^\S+ +: ok=\d+ +changed=(\d+) ", self.output, re.M))
 
     @property
+    def changes(self) -> list[str]:
+        """The tasks that changed something, but for the namespace: before it is there, each role that runs on its own says that it would make it."""
+        parts = re.split(r"^TASK \[(.*)\] \*+$", self.output, flags=re.M)
+        titles = [title for title, said in zip(parts[1::2], parts[2::2], strict=True) if re.search("^changed: ", said, re.M)]
+        return [title for title in titles if "Create the namespace" not in title]
+
+    @property
     def failures(self) -> list[tuple[str, str]]:
         """Each host that a task failed on, with the task's message on one line. Those that a rescue follows are among them."""
         found = re.findall(r"^fatal: \[(\S+?)(?: -> \S+)?\]: \S+ => *\n((?: .*\n)+)(?! |\.\.\.ignoring)", self.output, re.M)
