@@ -23,7 +23,8 @@ options:
   username:
     description:
       - The user's name, of at most 255 characters, without a colon, which would make logging in impossible. Case matters.
-      - Only the names of Kubernetes' service accounts, C(system:serviceaccount:NAMESPACE:NAME), have colons. They log in by a token.
+      - Only the names of Kubernetes' service accounts, C(system:serviceaccount:NAMESPACE:NAME), have colons. They have no password, and MLflow
+        creates their users when it sees their first tokens.
       - A new user's name must be ASCII. MLflow accepts others, but such users cannot upload artifacts.
     type: str
     required: true

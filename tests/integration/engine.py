@@ -4,6 +4,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ def validate(section: str, entry: dict[str, Any]) -> None:
 
 def main(module: str, args: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]:
     """Return what a module prints, run by its own ``main``, but in this process. Raises whatever a module must not raise."""
+    # Where it is imported, modules read their options as on a control node, which takes fewer texts.
+    assert "ansible._internal" not in sys.modules, "a test file imports Ansible's control node; let it do so in a test, or a process of its own"
     imported = importlib.import_module(f"ansible_collections.mlops.mlflow.plugins.modules.{module}")
     given = {**args, "_ansible_check_mode": check_mode, "_ansible_module_name": module}
     with patch_module_args(given), redirect_stdout(io.StringIO()) as printed, suppress(SystemExit):

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import deployments
 import pytest
 from harness import COLLECTIONS, PLUGINS
 from keycloak_server import PASSWORD, KeycloakServer, Place
@@ -31,6 +30,8 @@ class Declared:
 
     def run(self, check: bool = False, options: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
         """Run the module with the realm that the role decides from these variables."""
+        import deployments  # noqa: PLC0415 (it imports Ansible's control node, which engine.py must not be next to)
+
         realm = DECISIONS["realm"](deployments.keycloak(**{"users": [ADA], "programs": [{"name": "training", "groups": ["science"]}], **given}))
         address = {"url": f"https://localhost:{PORT}", "address": "127.0.0.1", "ca": self.server.place.authority}
         login = {"username": "admin", "password": PASSWORD, "realm": "mlflow"}

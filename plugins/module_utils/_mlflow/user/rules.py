@@ -5,6 +5,7 @@
 """The desired state of a user: options in, state out. No I/O."""
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,8 +24,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 # Limits: mlflow/utils/validation.py and the columns of mlflow/server/auth/db/models.py, MLflow 3.17.
 MAX_USERNAME = 255
-#: What the names of Kubernetes' service accounts begin with, who have no password (roles/mlflow_server/files/jwt).
-SERVICE_ACCOUNT = "system:serviceaccount:"
+#: The names of Kubernetes' service accounts, who have no password (roles/mlflow_server/files/jwt).
+_SERVICE_ACCOUNT = re.compile("system:serviceaccount:[^:]+:[^:]+")
 MIN_PASSWORD = 12
 #: Longer ones do not fit into the Authorization header that proxies may accept.
 MAX_PASSWORD = 1000
@@ -37,6 +38,8 @@ def check_options(params: Mapping[str, Any]) -> None:
     """Raise InvalidOption for a value that MLflow would refuse, or would accept of a user who could never log in."""
     check_username("username", params["username"])
     password = params.get("password")
+    if password is not None and ":" in params["username"]:
+        raise InvalidOption("password", "…", "is for a service account, with whose name basic authentication cannot log in", "remove it")
     if password is not None and len(password) < MIN_PASSWORD:
         raise InvalidOption("password", "…", f"has fewer than {MIN_PASSWORD} characters", f"use {MIN_PASSWORD} or more")
     if password is not None and not password.isascii():
@@ -55,7 +58,7 @@ def check_username(option: str, username: str) -> None:
     ansible_collections...InvalidOption: username: 'ann:smith' contains ':', ...; use a name without it
     """
     tags.check_length(option, username, MAX_USERNAME, "user")
-    if ":" in username and not username.startswith(SERVICE_ACCOUNT):
+    if ":" in username and not _SERVICE_ACCOUNT.fullmatch(username):
         # RFC 7617, 2: the user-id ends at the first colon.
         raise InvalidOption(option, username, "contains ':', with which basic authentication cannot log in", "use a name without it")
 
@@ -78,6 +81,8 @@ def desired_state(params: Mapping[str, Any], current: State | None) -> State | N
         if is_me:
             raise Refused(f"username: {name!r} is the connecting user, whom MLflow does not delete; connect as another administrator")
         return None
+    if current is None and ":" in name:
+        raise Refused(f"username: there is no user {name!r}; MLflow creates that of a service account when it sees its first token")
     if current is None and params.get("password") is None:
         raise Refused(f"username: there is no user {name!r}, and a new one needs a password; give password")
     if current is None and not name.isascii():

@@ -13,7 +13,9 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._options import Inval
 from ansible_collections.mlops.mlflow.plugins.module_utils._reconcile.plan import State, make_plan
 
 
-@pytest.mark.parametrize("params", [{"username": "n" * 255}, {"username": "имя @x/'\" 🤖", "password": "p" * 12}])
+@pytest.mark.parametrize("params", [
+    {"username": "n" * 255}, {"username": "system:serviceaccount:airflow:worker"}, {"username": "имя @x/'\" 🤖", "password": "p" * 12},
+])
 def test_what_mlflow_takes(params: dict[str, Any]) -> None:
     check_options(params)
 
@@ -24,6 +26,8 @@ def test_what_mlflow_takes(params: dict[str, Any]) -> None:
         ({"username": " "}, "username: ' ' is empty; give the user a name"),
         ({"username": "n" * 256}, "username: .* has 256 characters; MLflow stores at most 255"),
         ({"username": "a:b"}, "username: 'a:b' contains ':'"),
+        ({"username": "system:serviceaccount:"}, "username: 'system:serviceaccount:' contains ':'"),
+        ({"username": "system:serviceaccount:a:b", "password": "p" * 12}, "password: '…' is for a service account, with whose name"),
         ({"username": "ann", "password": "p" * 11}, "password: '…' has fewer than 12 characters; use 12 or more"),
         ({"username": "ann", "password": "p" * 1001}, "password: '…' has 1001 characters, with which nobody could log in; give at most 1000"),
         (
@@ -51,6 +55,13 @@ def test_a_new_user_needs_a_password() -> None:
         wanted()
     assert wanted(password="p" * 12) == {"username": "ann", "is_admin": False, "password": "set"}
     assert wanted(password="p" * 12, is_admin=True, update_password="on_create") == {"username": "ann", "is_admin": True, "password": "set"}
+
+
+def test_a_service_account_is_created_by_its_token_alone() -> None:
+    with pytest.raises(Refused, match="there is no user 'system:serviceaccount:a:b'; MLflow creates that of a service account"):
+        wanted(username="system:serviceaccount:a:b")
+    account = ann(username="system:serviceaccount:a:b")
+    assert wanted(account, username=account["username"], is_admin=True) == {"username": account["username"], "is_admin": True}
 
 
 def test_what_is_not_given_is_left_alone() -> None:
