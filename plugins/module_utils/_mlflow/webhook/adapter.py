@@ -23,6 +23,8 @@ _SINCE = (3, 3, 0)
 _PAGE = 1000
 #: How often, and at which interval in seconds, the older of two concurrent webhooks checks whether the newer one gives way.
 _LOOKS, _PAUSE = 50, 0.2
+#: How often one who reads looks again whether webhooks of one name are still those of concurrent creators.
+_GLANCES = 25
 #: MLflow's messages about URLs that it does not deliver to (mlflow/utils/validation.py, 3.17), and the way out.
 _REFUSALS = (
     (r"Invalid webhook URL scheme: .* Allowed schemes are: (.*)\.", "MLflow delivers only to {0}", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES=http,https"),
@@ -43,6 +45,7 @@ class Webhook:
         self._name: str = params["name"]
         self._secret: str | None = params.get("secret")
         self._is_tested = bool(params.get("test"))
+        self._is_wanted = params.get("state") == "present"
 
     @classmethod
     def find(cls, client: RestClient, where: Mapping[str, Any]) -> Iterator[State]:
@@ -75,8 +78,16 @@ class Webhook:
             raise
 
     def read(self) -> State | None:
-        """Return the webhook's ID, URL, events, status and description, and the IDs of others of its name, or None."""
-        return next(self.find(self._client, {"name": self._name}), None)
+        """Return the webhook's ID, URL, events, status and description, and the IDs of others of its name, or None.
+
+        Others may be gone in a moment, if they are created at the same time (``_settle``).
+        """
+        for look in range(_GLANCES):
+            state = next(self.find(self._client, {"name": self._name}), None)
+            if not (self._is_wanted and state and state["namesakes"]) or look == _GLANCES - 1:
+                break
+            time.sleep(_PAUSE)
+        return state
 
     def check(self, plan: Plan) -> None:
         """Accept every plan; the server checks URLs only when they are written."""
