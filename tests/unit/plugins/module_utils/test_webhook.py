@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.webhook.adapter import WEBHOOK
+from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.webhook.adapter import WEBHOOK, Webhook
 from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.webhook.rules import (
     EVENTS,
     NEW_SECRET,
@@ -47,6 +47,28 @@ def test_what_mlflow_takes(params: dict[str, Any]) -> None:
 def test_what_mlflow_refuses(params: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption, match=message):
         check_options(params)
+
+
+class Listing:
+    """A client of a server whose list of webhooks is another at each look, and the last one from then on."""
+
+    def __init__(self, *lists: list[str]) -> None:
+        self.lists = list(lists)
+
+    def listed(self, _path: str, _key: str, **_query: Any) -> list[dict[str, Any]]:
+        numbers = self.lists.pop(0) if self.lists[1:] else self.lists[0]
+        given = {"name": "ci", "url": "https://h/", "events": [], "status": "ACTIVE"}
+        return [{**given, "webhook_id": number, "creation_timestamp": int(number), "last_updated_timestamp": int(number)} for number in numbers]
+
+
+def test_two_of_one_name_that_are_one_in_a_moment_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    read = [
+        Webhook(Listing(["1", "2"], ["1", "2"], ["1"]), {"name": "ci", "state": "present"}).read(),  # type: ignore[arg-type]
+        Webhook(Listing(["1", "2"]), {"name": "ci", "state": "present"}).read(),  # type: ignore[arg-type]
+        Webhook(Listing(["1", "2"], ["1"]), {"name": "ci", "state": "absent"}).read(),  # type: ignore[arg-type]
+    ]
+    assert [state and state["namesakes"] for state in read] == [[], ["2"], ["2"]]
 
 
 def wanted(current: State | None = None, **params: Any) -> State | None:
