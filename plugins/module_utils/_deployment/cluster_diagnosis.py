@@ -23,6 +23,8 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values im
 
 Given = Mapping[str, Any]
 _RUN = "run the site playbook"
+#: What only a pod of MLflow could say.
+_UNASKED = Verdict(SKIPPED, "no pod of MLflow is ready that could be asked")
 #: Seconds after which a backup is old.
 _OLD = 2 * 86400
 #: What PostgreSQL's client says where the server cannot read its database, its cause, and what to do.
@@ -154,12 +156,12 @@ def _database(given: Given) -> Verdict:
             cause, remedy = _known(line, _DATABASE, ("", ""))
             if cause:
                 return failed(line, expected, cause, remedy)
-    return Verdict(SKIPPED, "no pod of MLflow is ready that could be asked")
+    return _UNASKED
 
 
 def _schema(given: Given) -> Verdict:
     if not given["inside"]:
-        return Verdict(SKIPPED, "no pod of MLflow is ready that could be asked")
+        return _UNASKED
     status = given["inside"]["schema"]
     if status == "current":
         return passed("current")
@@ -177,12 +179,17 @@ def _s3(given: Given) -> Verdict:
 
 def _store(given: Given) -> Verdict:
     if not given["inside"]:
-        return Verdict(SKIPPED, "no pod of MLflow is ready that could be asked")
+        return _UNASKED
     says, destination = given["inside"]["store"], given["inside"]["destination"]
     if says:
         cause, remedy = _known(says, _STORE, ("nothing answers there, or a NetworkPolicy is in the way", f"look at the policies, or {_RUN}"))
         return failed(says, f"artifacts in {destination}", cause, remedy)
     return passed(destination)
+
+
+def _log(given: Given) -> str:
+    """The command that shows the log of the server's pod."""
+    return f"kubectl --namespace {given['namespace']} logs {given['seen']['server']['pod']}"
 
 
 def _server(given: Given) -> Verdict:
@@ -196,7 +203,7 @@ def _server(given: Given) -> Verdict:
             observed,
             "OK from /health",
             "it is overloaded, or stuck",
-            f"kubectl --namespace {given['namespace']} logs {given['seen']['server']['pod']}",
+            _log(given),
         )
     return verdict
 
@@ -212,7 +219,7 @@ def _service(given: Given) -> Verdict:
 
 def _api(given: Given) -> Verdict:
     if not given["inside"]:
-        return Verdict(SKIPPED, "no pod of MLflow is ready that could be asked")
+        return _UNASKED
     api = given["inside"]["api"]
     if api["status"] == 200:
         return passed("the API answers")
@@ -223,13 +230,13 @@ def _api(given: Given) -> Verdict:
         observed,
         "an answer of the API",
         "the server cannot use its database",
-        f"kubectl --namespace {given['namespace']} logs {given['seen']['server']['pod']}",
+        _log(given),
     )
 
 
 def _artifacts(given: Given) -> Verdict:
     if not given["inside"]:
-        return Verdict(SKIPPED, "no pod of MLflow is ready that could be asked")
+        return _UNASKED
     answer = given["inside"]["artifacts"]
     if answer["status"] == 200:
         return passed("the server lists them")

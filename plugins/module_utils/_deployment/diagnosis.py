@@ -15,7 +15,7 @@ _DOCS = "https://github.com/mlops-mlflow/mlops.mlflow/blob/main/docs"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check has found. ``cause`` and ``remedy`` are empty where it passed. ``needs`` says of a skipped one what it needs."""
+    """What a check has found. ``cause`` and ``remedy`` are empty where it passed or was skipped."""
 
     status: str
     observed: str
