@@ -23,8 +23,6 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values im
 
 Given = Mapping[str, Any]
 _RUN = "run the site playbook"
-#: What only a pod of MLflow could say.
-_UNASKED = Verdict(SKIPPED, "no pod of MLflow is ready that could be asked")
 #: Seconds after which a backup is old.
 _OLD = 2 * 86400
 #: What PostgreSQL's client says where the server cannot read its database, its cause, and what to do.
@@ -143,6 +141,15 @@ def _known(text: str, table: tuple[tuple[str, str, str], ...], otherwise: tuple[
     return next(((cause, remedy) for pattern, cause, remedy in table if re.search(pattern, text, re.IGNORECASE)), otherwise)
 
 
+def _unasked(given: Given) -> Verdict:
+    """What only a pod of MLflow could say."""
+    pod = given["seen"]["server"]["pod"]
+    if not pod:
+        return Verdict(SKIPPED, "no pod of MLflow is ready that could be asked")
+    cause = given["unasked"] or "its container said nothing"
+    return Verdict(WARNING, f"pod {pod} cannot be asked", "an answer of its container", cause, f"see what this says: {_log(given)}")
+
+
 def _database(given: Given) -> Verdict:
     expected = "the server can read its databases"
     for each in given["inside"].get("databases", ()):
@@ -156,12 +163,12 @@ def _database(given: Given) -> Verdict:
             cause, remedy = _known(line, _DATABASE, ("", ""))
             if cause:
                 return failed(line, expected, cause, remedy)
-    return _UNASKED
+    return _unasked(given)
 
 
 def _schema(given: Given) -> Verdict:
     if not given["inside"]:
-        return _UNASKED
+        return _unasked(given)
     status = given["inside"]["schema"]
     if status == "current":
         return passed("current")
@@ -179,7 +186,7 @@ def _s3(given: Given) -> Verdict:
 
 def _store(given: Given) -> Verdict:
     if not given["inside"]:
-        return _UNASKED
+        return _unasked(given)
     says, destination = given["inside"]["store"], given["inside"]["destination"]
     if says:
         cause, remedy = _known(says, _STORE, ("nothing answers there, or a NetworkPolicy is in the way", f"look at the policies, or {_RUN}"))
@@ -219,7 +226,7 @@ def _service(given: Given) -> Verdict:
 
 def _api(given: Given) -> Verdict:
     if not given["inside"]:
-        return _UNASKED
+        return _unasked(given)
     api = given["inside"]["api"]
     if api["status"] == 200:
         return passed("the API answers")
@@ -236,7 +243,7 @@ def _api(given: Given) -> Verdict:
 
 def _artifacts(given: Given) -> Verdict:
     if not given["inside"]:
-        return _UNASKED
+        return _unasked(given)
     answer = given["inside"]["artifacts"]
     if answer["status"] == 200:
         return passed("the server lists them")

@@ -18,7 +18,7 @@ def workload(component: str, name: str, **more: Any) -> dict[str, Any]:
 
 OK = {"status": 200, "says": "OK"}
 GIVEN: dict[str, Any] = {
-    "error": "", "namespace": "akko", "deployment": "akko", "domain": "cluster.local",
+    "error": "", "unasked": "", "namespace": "akko", "deployment": "akko", "domain": "cluster.local",
     "seen": {
         "nodes": [{"name": "node-1", "is_ready": True, "pressure": [], "says": ""}],
         "workloads": [
@@ -145,6 +145,14 @@ def test_what_could_not_be_asked_is_not_called_passed() -> None:
     told = {each["id"]: each for each in found(silent, down(2))["checks"]}
     assert {told[name]["status"] for name in ("database", "schema", "store")} == {"skipped"}
     assert told["server"]["status"] == "failed"
+
+
+def test_a_pod_that_is_ready_and_gives_no_answer_is_a_warning_with_its_words() -> None:
+    told = found(setting("inside", {}), setting("unasked", "exec is forbidden"))
+    wrong = {each["id"]: each for each in told["checks"] if each["status"] == "warning"}
+    assert wrong.keys() == {"database", "schema", "store", "api", "artifacts"}
+    assert wrong["database"]["observed"] == "pod mlflow-1 cannot be asked"
+    assert wrong["database"]["cause"] == "exec is forbidden"
 
 
 @pytest.mark.parametrize("backups", [
