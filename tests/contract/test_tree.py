@@ -209,6 +209,29 @@ def test_no_source_file_is_long() -> None:
     assert long == {}
 
 
+def programs(value: Any) -> list[str]:
+    """Return the texts in a role's variables that are programs: templates with statements, and commands with pipes or lists for a shell."""
+    if isinstance(value, dict):
+        return [text for each in value.values() for text in programs(each)]
+    if isinstance(value, list):
+        return [text for each in value for text in programs(each)]
+    is_program = isinstance(value, str) and not value.startswith("#") and re.search(r"{%|&&|\|\||;\s", re.sub(r"{{.*?}}", "", value, flags=re.S))
+    return [value] if is_program else []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=names(ROLES))
+def test_the_variables_of_a_role_are_few_and_no_program(role: Path) -> None:
+    """What is decided is Python, and what is run is a file."""
+    for path in role.glob("vars/**/*.yml"):
+        assert path.read_text().count("\n") <= 60
+        assert programs(load(path)) == []
+
+
+@pytest.mark.parametrize("planted", ["{% if x %}y{% endif %}", "initdb && mv a b", "test -e x || true", "cd x; ls"])
+def test_a_planted_program_is_seen(planted: str) -> None:
+    assert programs({"__x": [{"y": planted}]}) == [planted]
+
+
 def machine_paths(text: str, places: set[str]) -> list[str]:
     """Return the lines of ``text`` with a path of one machine."""
     pattern = re.compile(rf"(?<![\w.~}}/-])({'|'.join(re.escape(place) for place in sorted(places))})(?![\w-])")

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
-# Waits until a node is Ready, or for some seconds, and prints `ready` or what it still lacks. Changes nothing.
-# Arguments: kubectl, kubeconfig, node, its version, since when its kubelet must have reported (UTC, may be empty), seconds.
+# Waits until this host's node is Ready, or for some seconds. Prints how often k3s has exited since it was started, and `ready` or what the node
+# still lacks. Changes nothing.
+# Arguments: kubectl, the kubelet's kubeconfig, node, its version, since when its kubelet must have reported (UTC, may be empty), seconds, unit.
 end=$(($(date +%s) + $6))
 ready='{.status.conditions[?(@.type=="Ready")]'
 while :; do
@@ -16,16 +17,19 @@ NODE
     elif [ "$status" != True ]; then
       lacks="not Ready, $reason: $message"
     else
-      echo ready
-      exit 0
+      lacks=ready
+      break
     fi
   else
     case $found in
       *NotFound*) lacks='it has not registered yet' ;;
+      *Forbidden*) lacks="its kubelet still has another node's name" ;;
+      *"$2: no such file"*) lacks='k3s has not written the kubeconfig of its kubelet yet' ;;
       *) lacks="the API server does not answer yet: $(printf '%s' "$found" | tail -n 1 | cut -c 1-200)" ;;
     esac
   fi
   [ "$(date +%s)" -lt "$end" ] || break
   sleep 1
 done
-echo "$lacks"
+systemctl show --property=NRestarts --value "$7"
+printf '%s\n' "$lacks"
