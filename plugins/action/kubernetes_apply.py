@@ -14,8 +14,12 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes import apply_result, ownership, patches
 from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption
 from ansible_collections.mlops.mlflow.plugins.plugin_utils._retry_kubernetes import persistent
+from ansible_collections.mlops.mlflow.plugins.plugin_utils._wait_kubernetes import rolled_out
 
-OPTIONS = ("kubeconfig", "namespace", "deployment", "adopt", "labels", "annotations", "patches", "definitions", "merged", "absent")
+OPTIONS = (
+    "kubeconfig", "namespace", "deployment", "adopt", "labels", "annotations", "patches", "definitions", "merged", "absent", "checked", "rollouts",
+    "timeout",
+)  # fmt: skip
 #: How an object is removed: in the foreground, so that its dependents are gone before its name or its volume is reused. The module waits for
 #: one object after another, so that of several, all are told to go first.
 TOLD = {"state": "absent", "wait": False, "delete_options": {"propagationPolicy": "Foreground"}}
@@ -24,7 +28,7 @@ WAITED_FOR = {**AWAY, "continue_on_error": True}
 
 
 class ActionModule(ActionBase):
-    """Checks ownership, then applies Secrets, other objects and Jobs (replacing earlier ones) server-side, then removes objects.
+    """Checks ownership, then applies Secrets, other objects and Jobs (replacing earlier ones) server-side, removes objects, and waits for rollouts.
 
     Each of these is one module call. Conflicts are forced only for objects that were already the deployment's own, and never for what is merged.
     """
@@ -48,7 +52,9 @@ class ActionModule(ActionBase):
             *(apply_result.claim(each, True) for each in wanted), *(apply_result.claim(each, False) for each in gone),
             *(apply_result.claim(each, False, merged=True) for each in [*merged, *unmerged]),
         ]  # fmt: skip
-        looked = self._looked(claims, deployment, task_vars) if claims else {"there": [], "alone": []}
+        # Where all are there, and none of those to be removed, a check of the whole run has said whose they are.
+        known = apply_result.known(self._task.args.get("checked") or {}, wanted, gone, [*merged, *unmerged])
+        looked = {"there": known, "alone": []} if known is not None else self._looked(claims, deployment, task_vars)
         if looked.get("failed"):
             return {"failed": True, "msg": looked.get("msg", ""), **apply_result.summary([])}
         there = set(looked["there"])
@@ -76,7 +82,21 @@ class ActionModule(ActionBase):
             found += apply_result.outcomes(objects, result) if more not in (AWAY, WAITED_FOR) else []
         # The API server would compare it with the one that a run removes.
         found += [apply_result.made(job) for job in jobs if self._task.check_mode]
-        return apply_result.summary(found)
+        result = apply_result.summary(found)
+        return {**result, **self._waited(result, task_vars)}
+
+    def _waited(self, applied: Mapping[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """Return what waiting for the rollouts adds to the result."""
+        rollouts = self._task.args.get("rollouts") or []
+        if not rollouts:
+            return {"restarted": []}
+        options = {name: self._task.args[name] for name in ("kubeconfig", "namespace", "timeout") if self._task.args.get(name)}
+        call = partial(self._execute_module, "mlops.mlflow.kubernetes_wait", task_vars=task_vars)
+        host = (task_vars or {}).get("inventory_hostname", "")
+        waited = rolled_out(lambda arguments: call(module_args=arguments), {**options, "rollouts": rollouts}, host)
+        if waited.get("failed"):
+            return {"failed": True, "msg": waited.get("msg", "")}
+        return {"restarted": waited["restarted"], "changed": bool(applied["changed"] or waited["restarted"])}
 
     def _extended(self, wanted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return the objects with what users add to them. Raises InvalidOption."""

@@ -4,16 +4,12 @@
 """The control node's part of kubernetes_wait: calls the module for a few seconds at a time, and shows the progress."""
 from __future__ import annotations
 
-import textwrap
+from functools import partial
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
-#: The maximum duration of one module call in seconds, after which progress is shown.
-INTERVAL = 15
-#: The maximum length of a line.
-WIDTH = 240
+from ansible_collections.mlops.mlflow.plugins.plugin_utils._wait_kubernetes import rolled_out
 
 
 class ActionModule(ActionBase):
@@ -24,18 +20,5 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's last result."""
         super().run(tmp, task_vars)
-        display, host = Display(), (task_vars or {}).get("inventory_hostname", "")
-        arguments = {**self._task.args, "interval": INTERVAL, "waited": 0}
-        restarted: list[str] = []
-        while True:
-            result: dict[str, Any] = self._execute_module(
-                module_name="mlops.mlflow.kubernetes_wait", module_args=arguments, task_vars=task_vars
-            )
-            restarted += result.get("restarted", [])
-            if result.get("failed"):
-                return result
-            if not result.get("pending"):
-                return {**result, "restarted": restarted, "changed": bool(restarted)}
-            arguments["waited"] = result["waited"]
-            limit = result["invocation"]["module_args"]["timeout"]
-            display.display(textwrap.shorten(f"waiting: [{host}] {result['waited']} of {limit} s, {result['pending']}", WIDTH, placeholder=" …"))
+        call = partial(self._execute_module, "mlops.mlflow.kubernetes_wait", task_vars=task_vars)
+        return rolled_out(lambda arguments: call(module_args=arguments), self._task.args, (task_vars or {}).get("inventory_hostname", ""))

@@ -107,6 +107,21 @@ options:
         description: Whether only the fields are removed that O(merged) has added before; the object itself only if it has no others.
         type: bool
         default: false
+  checked:
+    description:
+      - C(all) objects of which a check of the whole run, M(mlops.mlflow.kubernetes_preflight), has said whose they are, and those that were C(there).
+      - Where only existing ones are applied, they are not checked again.
+    type: dict
+    default: {}
+  rollouts:
+    description: Workloads to wait for in the end, as in M(mlops.mlflow.kubernetes_wait).
+    type: list
+    elements: dict
+    default: []
+  timeout:
+    description: How long to wait for all of them, in seconds.
+    type: int
+    default: 300
 """
 
 EXAMPLES = r"""
@@ -130,6 +145,12 @@ actions:
   type: list
   elements: str
   sample: [create ConfigMap akko-akko-mlflow]
+restarted:
+  description: Pods of the rollouts that were deleted so that their controllers recreate them.
+  returned: success
+  type: list
+  elements: str
+  sample: [akko-akko-mlflow-7c9d8]
 objects:
   description: The objects as they are now, by C(KIND/NAME), or C(KIND/NAMESPACE/NAME) if the definition has a namespace, except Secrets.
   returned: success

@@ -169,6 +169,11 @@ workloads:
   type: list
   elements: dict
   sample: [{kind: Deployment, name: mlflow, component: server, annotations: {mlops.mlflow/schema: mlflow-migrate-1f0c9a1b2c}}]
+addresses:
+  description: What C(ip -oneline address) says of the host itself, if the namespace is checked.
+  returned: success
+  type: str
+  sample: "2: eth0    inet 10.0.0.11/24 brd 10.0.0.255 scope global eth0"
 there:
   description: The claims that exist, each as C(KIND/NAME) or C(KIND/NAMESPACE/NAME), except unwanted ones of another owner, and, of those that are
     C(merged), ones without fields of the deployment.
@@ -247,6 +252,7 @@ def check(module: AnsibleModule) -> None:
         namespace={} if there is None else described_namespace(there, own),
         there=[claim.title for claim in claims if claim.title in found and ownership.concerns(claim, found[claim.title], deployment)],
         alone=[claim.title for claim in claims if claim.merged and claim.title in found and ownership.is_all_of(found[claim.title], deployment)],
+        addresses=own_addresses(module) if policy != "any" else "",
         workloads=[described(kind, metadata) for kind, metadata in workloads if ownership.is_own(metadata, deployment)],
     )
 
@@ -254,6 +260,12 @@ def check(module: AnsibleModule) -> None:
 def read(objects: OwnedObjects, claim: ownership.Claim) -> dict[str, Any] | None:
     """The metadata of what has the claim's name."""
     return objects.metadata(claim.api_version, claim.kind, claim.name, claim.namespace)
+
+
+def own_addresses(module: AnsibleModule) -> str:
+    """What ip says of this host's addresses; nothing where there is no ip."""
+    ip = module.get_bin_path("ip")
+    return str(module.run_command([ip, "-oneline", "address"])[1]) if ip else ""
 
 
 def used_by_ingresses(objects: OwnedObjects, claim: ownership.Claim, found: dict[str, Any]) -> dict[str, Any]:

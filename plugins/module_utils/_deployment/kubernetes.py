@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import kubernetes_network, nfs
@@ -81,6 +81,16 @@ def targets(claims: Iterable[Mapping[str, Any]], earlier: Iterable[Mapping[str, 
 def has_served(workloads: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether a server was ever deployed here, whose database and bucket contain data."""
     return any(each["component"] == "server" and "mlops.mlflow/schema" in each["annotations"] for each in workloads)
+
+
+def checked(claims: Iterable[Mapping[str, Any]], there: Iterable[str], earlier: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return ``all`` objects of which the run has checked whose they are, and those that were ``there``, each as the apply action calls it.
+
+    >>> checked([{"kind": "Secret", "name": "a"}, {"kind": "Role", "name": "b", "namespace": "c"}], ["Secret/a"], {"all": ["Job/d"], "there": []})
+    {'all': ['Job/d', 'Secret/a', 'Role/c/b'], 'there': ['Secret/a']}
+    """
+    titles = ["/".join(filter(None, (each["kind"], each.get("namespace"), each["name"]))) for each in claims]
+    return {"all": [*earlier.get("all", []), *titles], "there": [*earlier.get("there", []), *there]}
 
 
 # Secrets
@@ -193,8 +203,14 @@ def _decide_namespace(given: Given) -> Object:
 
 
 def _decide_runtime(given: Given) -> Object:
-    addresses = kubernetes_network.node_addresses(given["nodes"], given["own_addresses"])
-    return {"node_addresses": addresses["all"], "host_addresses": addresses["host"] or addresses["all"], "has_served": has_served(given["workloads"])}
+    nodes = next(iter(given["read"]), {"resources": []})["resources"]
+    addresses = kubernetes_network.node_addresses(nodes, given["own_addresses"])
+    return {
+        "node_addresses": addresses["all"],
+        "host_addresses": addresses["host"] or addresses["all"],
+        "has_served": has_served(given["workloads"]),
+        "checked": checked(given["claims"], given["there"], given["earlier_checked"]),
+    }
 
 
 def _decide_secret_values(given: Given) -> dict[str, str]:
@@ -211,6 +227,25 @@ def _decide_secret(given: Given) -> Object:
     return {"object": secret(given["name"], given["values"], given.get("type") or "Opaque", labels), "is_right": is_right}
 
 
+def reads(claims: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what is read for all roles at once: the nodes, which users who can only see their own namespace may not, and the Secrets to be kept.
+
+    The key of an authority is read only where it signs.
+
+    >>> claims = [{"kind": "Secret", "name": "db"}, {"kind": "Secret", "name": "db-tls-ca"}, {"kind": "Secret", "name": "a", "wanted": False}]
+    >>> [each.get("name") for each in reads([*claims, {"kind": "Secret", "name": "b", "namespace": "other"}, {"kind": "Service", "name": "db"}])]
+    [None, 'db']
+    """
+    names = [each["name"] for each in claims if each["kind"] == "Secret" and each.get("wanted", True) and not each.get("namespace")]
+    return [{"kind": "Node", "optional": True}, *({"kind": "Secret", "name": name} for name in names if not name.endswith("-ca"))]
+
+
+def found_secrets(claims: Iterable[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the Secrets by their names, {} where there is none, from what was read for the claims and earlier in the run."""
+    pairs = zip(reads(claims), results)
+    return {**earlier, **{each["name"]: next(iter(result["resources"]), {}) for each, result in pairs if each["kind"] == "Secret"}}
+
+
 def _decide_removal(given: Given) -> Object:
     owned, kept = kept_databases(given["owned"], bool(given.get("with_databases")))
     own = [{key: value for key, value in each.items() if key != "instance"} for each in owned["owned"]]
@@ -224,8 +259,10 @@ DECISIONS: dict[str, Callable[[Given], Any]] = {
     "egress": _decide_egress,
     "namespace": _decide_namespace,
     "problems": lambda given: problems(given["name"], given["deployment"], int(given["timeout"])),
+    "reads": lambda given: reads(given["claims"]),
     "removal": _decide_removal,
     "runtime": _decide_runtime,
+    "found_secrets": lambda given: found_secrets(given["claims"], given["read"], given["found_secrets"]),
     "secret": _decide_secret,
     "secret_values": _decide_secret_values,
     "targets": lambda given: targets(given["claims"], given["earlier_claims"], given["name"]),

@@ -103,6 +103,21 @@ def claim(definition: Object, wanted: bool, merged: bool = False) -> dict[str, A
     return {"api_version": definition["apiVersion"], "kind": definition["kind"], "wanted": wanted, **_place(definition["metadata"]), **more}
 
 
+def known(checked: Mapping[str, Any], wanted: Sequence[Object], gone: Sequence[Object], merged: Sequence[Object]) -> list[str] | None:
+    """Return which of the objects exist if a check of ``all`` objects of the run has said so, and nothing but to apply existing ones is to be done.
+
+    Otherwise None: a new object may have got another owner in the meantime, and who has fields in a merged one is not known.
+
+    >>> service, ingress = ({"kind": kind, "metadata": {"name": "mlflow"}} for kind in ("Service", "Ingress"))
+    >>> checked = {"all": ["Service/mlflow", "Ingress/mlflow"], "there": ["Service/mlflow"]}
+    >>> known(checked, [service], [ingress], []), known(checked, [ingress], [], []), known(checked, [service], [service], []), known({}, [], [ingress], [])
+    (['Service/mlflow'], None, None, None)
+    """
+    there, every = set(checked.get("there") or ()), set(checked.get("all") or ())
+    exist = {key(each) for each in wanted} <= there and not there & {key(each) for each in gone}
+    return sorted(map(key, wanted)) if exist and {key(each) for each in gone} <= every and not merged else None
+
+
 def by_presence(objects: Sequence[dict[str, Any]], there: Container[str]) -> list[tuple[list[dict[str, Any]], bool]]:
     """Return missing and existing objects, in order; empty parts are left out.
 

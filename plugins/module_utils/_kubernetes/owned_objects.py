@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # FOR INTERNAL COLLECTION USE ONLY: may change in any release.
-"""Reads the metadata of a namespace's objects of any kind, found by API discovery."""
+"""Reads a namespace's objects of any kind, found by API discovery, or only their metadata."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._errors import ApiError, NotPermitted
 from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.cluster import METADATA, METADATA_LIST, Cluster
@@ -42,10 +43,16 @@ class OwnedObjects:
             raise
         return found["metadata"] if found else None
 
-    def whole(self, api_version: str, kind: str, name: str) -> dict[str, Any]:
+    def whole(self, api_version: str, kind: str, name: str, namespace: str = "") -> dict[str, Any]:
         """Return an object; empty if it does not exist."""
-        path = self._path(api_version, kind)
+        path = self._path(api_version, kind, namespace)
         return (self._cluster.get(f"{path}/{name}") if path else None) or {}
+
+    def selected(self, api_version: str, kind: str, labels: Iterable[str], namespace: str = "") -> list[dict[str, Any]]:
+        """Return the objects of a kind that have the labels, each as NAME=VALUE. In a list, the API does not say their kind; here they have it."""
+        path, query = self._path(api_version, kind, namespace), urlencode({"labelSelector": ",".join(labels)})
+        found = (self._cluster.get(f"{path}?{query}") if path else None) or {}
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in found.get("items") or ()]
 
     def listed(self, api_version: str, kind: str) -> list[dict[str, Any]]:
         """The metadata of all objects of a kind."""

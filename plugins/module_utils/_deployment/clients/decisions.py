@@ -85,6 +85,11 @@ def problems(given: Given) -> list[str]:
     ]
 
 
+def is_wanted(given: Given) -> bool:
+    """Whether there is anything to do: clients are declared, or were, or have files."""
+    return bool(given["clients"] or given["folder"] or _noted(given))
+
+
 def namespaces(given: Given) -> Object:
     """The namespaces whose policies matter, and those that are to be created where they are not there."""
     entries = _entries(given)
@@ -216,5 +221,5 @@ def report(given: Given) -> list[str]:
 
 DECISIONS: dict[str, Callable[[Given], Any]] = {
     function.__name__: function
-    for function in (claims, problems, namespaces, new_namespaces, plan, files, failures, records, report)
+    for function in (claims, problems, is_wanted, namespaces, new_namespaces, plan, files, failures, records, report)
 }  # fmt: skip
