@@ -12,7 +12,7 @@ short_description: Read several objects of a cluster, of any kinds, in one call
 version_added: 1.0.0
 author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
-  - M(mlops.mlflow.kubernetes_info) reads one object, or those of one kind, and most of its time is spent on starting; this reads all that a role needs.
+  - M(mlops.mlflow.kubernetes_info) reads one object, or those of one kind, and takes most of its time to start; this reads all that a role needs.
   - A task with C(no_log) hides what was read, but not why it could not be read.
 requirements:
   - kubernetes 24.2.0 or later

@@ -203,8 +203,8 @@ def _decide_namespace(given: Given) -> Object:
 
 
 def _decide_runtime(given: Given) -> Object:
-    nodes = next(iter(given["read"]), {"resources": []})["resources"]
-    addresses = kubernetes_network.node_addresses(nodes, given["own_addresses"])
+    read_nodes: Sequence[Mapping[str, Any]] = [node for result in given["read"][:1] for node in result["resources"]]
+    addresses = kubernetes_network.node_addresses(read_nodes, given["own_addresses"])
     return {
         "node_addresses": addresses["all"],
         "host_addresses": addresses["host"] or addresses["all"],

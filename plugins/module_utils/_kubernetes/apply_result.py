@@ -110,8 +110,10 @@ def known(checked: Mapping[str, Any], wanted: Sequence[Object], gone: Sequence[O
 
     >>> service, ingress = ({"kind": kind, "metadata": {"name": "mlflow"}} for kind in ("Service", "Ingress"))
     >>> checked = {"all": ["Service/mlflow", "Ingress/mlflow"], "there": ["Service/mlflow"]}
-    >>> known(checked, [service], [ingress], []), known(checked, [ingress], [], []), known(checked, [service], [service], []), known({}, [], [ingress], [])
-    (['Service/mlflow'], None, None, None)
+    >>> known(checked, [service], [ingress], [])
+    ['Service/mlflow']
+    >>> [known(checked, [ingress], [], []), known(checked, [service], [service], []), known({}, [], [ingress], []), known(checked, [], [], [service])]
+    [None, None, None, None]
     """
     there, every = set(checked.get("there") or ()), set(checked.get("all") or ())
     exist = {key(each) for each in wanted} <= there and not there & {key(each) for each in gone}

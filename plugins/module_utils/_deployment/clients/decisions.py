@@ -93,8 +93,9 @@ def is_wanted(given: Given) -> bool:
 def namespaces(given: Given) -> Object:
     """The namespaces whose policies matter, and those that are to be created where they are not there."""
     entries = _entries(given)
+    looked_at = dict.fromkeys([given["kubernetes"]["namespace"], *(entry.namespace for entry in entries)])
     return {
-        "looked_at": list(dict.fromkeys([given["kubernetes"]["namespace"], *(entry.namespace for entry in entries)])),
+        "looked_at": [{"api_version": "networking.k8s.io/v1", "kind": "NetworkPolicy", "namespace": each} for each in looked_at],
         "created": list(dict.fromkeys(entry.namespace for entry in entries if entry.create_namespace)),
     }
 

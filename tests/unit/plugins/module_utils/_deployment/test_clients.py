@@ -268,7 +268,9 @@ def test_what_a_client_no_longer_has_is_removed() -> None:
 def test_no_clients_no_change() -> None:
     assert decided("plan") == {"objects": [], "merged": [], "absent": [], "tests": []}
     assert decided("claims") == decided("problems") == decided("files") == decided("report", plan=decided("plan")) == []
-    assert decided("namespaces") == {"looked_at": ["mlflow"], "created": []}
+    assert decided("namespaces") == {
+        "looked_at": [{"api_version": "networking.k8s.io/v1", "kind": "NetworkPolicy", "namespace": "mlflow"}], "created": [],
+    }
 
 
 def test_what_is_made_was_claimed() -> None:
