@@ -83,6 +83,33 @@ def has_served(workloads: Iterable[Mapping[str, Any]]) -> bool:
     return any(each["component"] == "server" and "mlops.mlflow/schema" in each["annotations"] for each in workloads)
 
 
+def own(deployments: Iterable[Mapping[str, Any]], deployment: str) -> list[Mapping[str, Any]]:
+    """Return those that are the deployment's. Those of early versions do not say whose they are."""
+    return [each for each in deployments if each["metadata"]["labels"].get(DEPLOYMENT, deployment) == deployment]
+
+
+def workloads(deployments: Iterable[Mapping[str, Any]], deployment: str) -> list[dict[str, Any]]:
+    """Return what is published of the deployment's own Deployments.
+
+    >>> found = [{"metadata": {"name": name, "labels": labels}} for name, labels in (("a", {}), ("b", {DEPLOYMENT: "ml"}), ("c", {DEPLOYMENT: "x"}))]
+    >>> [each["name"] for each in workloads(found, "ml")]
+    ['a', 'b']
+    """
+    found = [each["metadata"] for each in own(deployments, deployment)]
+    return [{"kind": "Deployment", "name": each["name"], "annotations": each.get("annotations") or {}} for each in found]
+
+
+def server_pod(deployments: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]], deployment: str) -> str:
+    """Return the name of a pod of the deployment's server that is ready and stays, or ""."""
+    selectors = [each["spec"]["selector"]["matchLabels"] for each in own(deployments, deployment)]
+    for pod in pods:
+        metadata, conditions = pod["metadata"], (pod.get("status") or {}).get("conditions") or ()
+        is_ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        if is_ready and "deletionTimestamp" not in metadata and any(each.items() <= metadata["labels"].items() for each in selectors):
+            return str(metadata["name"])
+    return ""
+
+
 def checked(claims: Iterable[Mapping[str, Any]], there: Iterable[str], earlier: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return ``all`` objects of which the run has checked whose they are, and those that were ``there``, each as the apply action calls it.
 
@@ -265,5 +292,7 @@ DECISIONS: dict[str, Callable[[Given], Any]] = {
     "found_secrets": lambda given: found_secrets(given["claims"], given["read"], given["found_secrets"]),
     "secret": _decide_secret,
     "secret_values": _decide_secret_values,
+    "server_pod": lambda given: server_pod(given["results"][0]["resources"], given["results"][1]["resources"], given["deployment"]),
+    "workloads": lambda given: workloads(given["deployments"], given["deployment"]),
     "targets": lambda given: targets(given["claims"], given["earlier_claims"], given["name"]),
 }

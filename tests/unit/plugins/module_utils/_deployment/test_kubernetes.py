@@ -81,8 +81,36 @@ def test_a_namespace_goes_if_it_is_own_and_empty(namespace: str, foreign: list[A
 
 
 def test_what_has_served_has_data() -> None:
-    given = {"nodes": [], "own_addresses": ""}
+    given = {"read": [], "own_addresses": "", "claims": [], "there": [], "earlier_checked": {}}
     noted = {"component": "server", "annotations": {"mlops.mlflow/schema": "x"}}
     assert DECISIONS["runtime"](given | {"workloads": [noted]})["has_served"]
     for other in ({"component": "server", "annotations": {}}, {"component": "database", "annotations": {"mlops.mlflow/schema": "x"}}):
         assert not DECISIONS["runtime"](given | {"workloads": [other]})["has_served"]
+
+
+def pod(name: str, app: str, ready: str = "True", **metadata: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "labels": {"app": app}, **metadata}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+
+
+@pytest.mark.parametrize(("pods", "found"), [
+    ([pod("a-1", "a"), pod("b-1", "b")], "b-1"),
+    ([pod("b-1", "b", "False"), pod("b-2", "b")], "b-2"),
+    ([pod("b-1", "b", deletionTimestamp="2026-11-30T00:00:00Z")], ""),
+    ([{"metadata": {"name": "b-1", "labels": {"app": "b"}}}], ""),
+    ([pod("a-1", "a")], ""),
+])
+def test_a_pod_of_the_deployments_own_server_that_is_ready_is_found(pods: list[dict[str, Any]], found: str) -> None:
+    """Another deployment in the same namespace has a server too."""
+    servers = [
+        {"metadata": {"name": app, "labels": {"mlops.mlflow/deployment": app}}, "spec": {"selector": {"matchLabels": {"app": app}}}} for app in "ab"
+    ]
+    assert DECISIONS["server_pod"]({"deployment": "b", "results": [{"resources": servers}, {"resources": pods}]}) == found
+
+
+def test_what_was_read_for_all_roles_is_found_by_name_and_the_rest_is_from_earlier() -> None:
+    claims = [{"kind": "Secret", "name": "db"}, {"kind": "Secret", "name": "db-ca"}, {"kind": "Secret", "name": "server"}]
+    read = [{"resources": []}, {"resources": [HELD]}, {"resources": []}]
+    given = {"claims": claims, "read": read, "found_secrets": {"server": HELD, "store": HELD}}
+    assert DECISIONS["found_secrets"](given) == {"db": HELD, "server": {}, "store": HELD}
+    # In check mode, there may be no cluster to read from.
+    assert DECISIONS["found_secrets"](given | {"read": []}) == {"server": HELD, "store": HELD}
