@@ -89,14 +89,14 @@ class ActionModule(ActionBase):
         """Return what waiting for the rollouts adds to the result."""
         rollouts = self._task.args.get("rollouts") or []
         if not rollouts:
-            return {"restarted": []}
+            return {"restarted": [], "ready": []}
         options = {name: self._task.args[name] for name in ("kubeconfig", "namespace", "timeout") if self._task.args.get(name)}
         call = partial(self._execute_module, "mlops.mlflow.kubernetes_wait", task_vars=task_vars)
         host = (task_vars or {}).get("inventory_hostname", "")
         waited = rolled_out(lambda arguments: call(module_args=arguments), {**options, "rollouts": rollouts}, host)
         if waited.get("failed"):
             return {"failed": True, "msg": waited.get("msg", "")}
-        return {"restarted": waited["restarted"], "changed": bool(applied["changed"] or waited["restarted"])}
+        return {"restarted": waited["restarted"], "ready": waited["ready"], "changed": bool(applied["changed"] or waited["restarted"])}
 
     def _extended(self, wanted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return the objects with what users add to them. Raises InvalidOption."""

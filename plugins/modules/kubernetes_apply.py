@@ -145,6 +145,12 @@ actions:
   type: list
   elements: str
   sample: [create ConfigMap akko-akko-mlflow]
+ready:
+  description: Pods of the rollouts that are ready, newest first.
+  returned: success
+  type: list
+  elements: str
+  sample: [akko-akko-mlflow-7c9d8]
 restarted:
   description: Pods of the rollouts that were deleted so that their controllers recreate them.
   returned: success

@@ -87,6 +87,12 @@ restarted:
   type: list
   elements: str
   sample: [akko-akko-mlflow-7c9d8]
+ready:
+  description: The rollouts' pods that are ready, newest first.
+  returned: success
+  type: list
+  elements: str
+  sample: [akko-akko-mlflow-7c9d8]
 pending:
   description: What the wait is still for, on one line; empty if it is over.
   returned: success
@@ -118,11 +124,12 @@ def wait(module: AnsibleModule) -> None:
     params = module.params
     rollout.check_options(params)
     cluster = Cluster(params["kubeconfig"], params["namespace"])
-    found = rollout.verdicts(params["rollouts"], cluster.look(params["rollouts"]), params["waited"])
+    seen = cluster.look(params["rollouts"])
+    found = rollout.verdicts(params["rollouts"], seen, params["waited"])
     restarted = [] if params["waited"] else rollout.stale_pods(found)
     result: dict[str, Any] = {"changed": bool(restarted), "restarted": restarted}
     if module.check_mode:
-        module.exit_json(**result, pending="", waited=0)
+        module.exit_json(**result, pending="", waited=0, ready=rollout.ready_pods(params["rollouts"], seen))
     for pod in restarted:
         cluster.delete_pod(pod)
     began, first = time.monotonic(), rollout.progress(found)
@@ -134,9 +141,10 @@ def wait(module: AnsibleModule) -> None:
             log = cluster.log(*culprit.log) if culprit.log else ""
             module.fail_json(msg=rollout.failure(culprit, waited, log))
         if not pending or (params["interval"] and (part >= params["interval"] or (part >= SOON and pending != first))):
-            module.exit_json(**result, pending=pending, waited=waited)
+            module.exit_json(**result, pending=pending, waited=waited, ready=rollout.ready_pods(params["rollouts"], seen))
         time.sleep(PAUSE)
-        found = rollout.verdicts(params["rollouts"], cluster.look(params["rollouts"]), waited)
+        seen = cluster.look(params["rollouts"])
+        found = rollout.verdicts(params["rollouts"], seen, waited)
 
 
 def main() -> None:

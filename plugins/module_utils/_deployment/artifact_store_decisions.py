@@ -113,11 +113,6 @@ def _decide_other_provider(given: Given) -> str:
     return next((provider for provider in found if provider != store.provider), "")
 
 
-def _decide_pod(given: Given) -> str:
-    """The name of the server's pod that is not terminating, if there is one."""
-    return str(_first(each["metadata"]["name"] for each in given["pods"] if not each["metadata"].get("deletionTimestamp")) or "")
-
-
 def _decide_move(given: Given) -> Object:
     """Which store is moved from and whose artifacts: the name of its Deployment, and that of the server."""
     kept = [given["name"]] if given["provider"] in ("minio", "seaweedfs") else []
@@ -197,7 +192,6 @@ DECISIONS: Mapping[str, Callable[[Given], Any]] = {
     "move_lines": _decide_move_lines,
     "objects": lambda given: artifact_store.objects(_server(given)),
     "other_provider": _decide_other_provider,
-    "pod": _decide_pod,
     "problems": _decide_problems,
     "secret_names": lambda given: secrets_of(given["name"]),
     "sockets": lambda given: seaweedfs.sockets(_store(given).port),

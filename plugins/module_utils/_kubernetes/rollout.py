@@ -96,6 +96,12 @@ def stale_pods(found: Iterable[Verdict]) -> list[str]:
     return [pod for verdict in found for pod in verdict.stale_pods]
 
 
+def ready_pods(rollouts: Iterable[Mapping[str, str]], seen: Mapping[str, Any]) -> list[str]:
+    """Return the names of the rollouts' pods that are ready, newest first."""
+    there = [(one["kind"], seen["objects"].get(f"{one['kind']}/{one['name']}")) for one in rollouts if one["kind"] != ROUTE]
+    return [pod["metadata"]["name"] for kind, workload in there if workload for pod in _pods(kind, workload, seen) if is_ready(pod)]
+
+
 def failure(verdict: Verdict, waited: int, log: str) -> str:
     """Return the message for a workload given up after ``waited`` seconds. ``log`` is the end of its log.
 

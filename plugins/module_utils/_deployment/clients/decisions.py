@@ -20,6 +20,10 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.verificat
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Object, described
 
 Given = Mapping[str, Any]
+_UNPUBLISHED = (
+    "mlflow_server_endpoint: it is not set; run the role mlops.mlflow.mlflow_server earlier in the same play, or the playbook mlops.mlflow.site, "
+    "which runs all roles in order"
+)
 #: What each file begins with, by which it is found when its client is gone.
 _HEADER = "Written by mlops.mlflow.mlflow_clients for deployment"
 
@@ -75,7 +79,9 @@ def claims(given: Given) -> list[Object]:
 
 
 def problems(given: Given) -> list[str]:
-    """What is wrong with the variables."""
+    """What is wrong with the variables, or lacks."""
+    if not given["endpoint"]:
+        return [_UNPUBLISHED]
     if not given["clients"]:
         return []
     clients = _clients(given)
