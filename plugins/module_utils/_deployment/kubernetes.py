@@ -254,23 +254,24 @@ def _decide_secret(given: Given) -> Object:
     return {"object": secret(given["name"], given["values"], given.get("type") or "Opaque", labels), "is_right": is_right}
 
 
-def reads(claims: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what is read for all roles at once: the nodes, which users who can only see their own namespace may not, and the Secrets to be kept.
+def reads(claims: Iterable[Mapping[str, Any]], once: bool) -> list[dict[str, Any]]:
+    """Return what is read at once: the nodes, which users who can only see their own namespace may not, and the Secrets, if they are read ``once``.
 
     The key of an authority is read only where it signs.
 
     >>> claims = [{"kind": "Secret", "name": "db"}, {"kind": "Secret", "name": "db-tls-ca"}, {"kind": "Secret", "name": "a", "wanted": False}]
-    >>> [each.get("name") for each in reads([*claims, {"kind": "Secret", "name": "b", "namespace": "other"}, {"kind": "Service", "name": "db"}])]
-    [None, 'db']
+    >>> others = [{"kind": "Secret", "name": "b", "namespace": "other"}, {"kind": "Service", "name": "db"}]
+    >>> [[each.get("name") for each in reads([*claims, *others], once)] for once in (True, False)]
+    [[None, 'db'], [None]]
     """
-    names = [each["name"] for each in claims if each["kind"] == "Secret" and each.get("wanted", True) and not each.get("namespace")]
+    names = [each["name"] for each in claims if once and each["kind"] == "Secret" and each.get("wanted", True) and not each.get("namespace")]
     return [{"kind": "Node", "optional": True}, *({"kind": "Secret", "name": name} for name in names if not name.endswith("-ca"))]
 
 
-def found_secrets(claims: Iterable[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the Secrets by their names, {} where there is none, from what was read for the claims and earlier in the run."""
-    pairs = zip(reads(claims), results)
-    return {**earlier, **{each["name"]: next(iter(result["resources"]), {}) for each, result in pairs if each["kind"] == "Secret"}}
+def found_secrets(claims: Iterable[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], once: bool) -> dict[str, Any]:
+    """Return the Secrets that were read, by their names, {} where there is none."""
+    pairs = zip(reads(claims, once), results)
+    return {each["name"]: next(iter(result["resources"]), {}) for each, result in pairs if each["kind"] == "Secret"}
 
 
 def _decide_removal(given: Given) -> Object:
@@ -286,10 +287,10 @@ DECISIONS: dict[str, Callable[[Given], Any]] = {
     "egress": _decide_egress,
     "namespace": _decide_namespace,
     "problems": lambda given: problems(given["name"], given["deployment"], int(given["timeout"])),
-    "reads": lambda given: reads(given["claims"]),
+    "reads": lambda given: reads(given["claims"], bool(given["reads_once"])),
     "removal": _decide_removal,
     "runtime": _decide_runtime,
-    "found_secrets": lambda given: found_secrets(given["claims"], given["read"], given["found_secrets"]),
+    "found_secrets": lambda given: found_secrets(given["claims"], given["read"], bool(given["reads_once"])),
     "secret": _decide_secret,
     "secret_values": _decide_secret_values,
     "server_pod": lambda given: server_pod(given["results"][0]["resources"], given["results"][1]["resources"], given["deployment"]),

@@ -107,10 +107,10 @@ def test_a_pod_of_the_deployments_own_server_that_is_ready_is_found(pods: list[d
     assert DECISIONS["server_pod"]({"deployment": "b", "results": [{"resources": servers}, {"resources": pods}]}) == found
 
 
-def test_what_was_read_for_all_roles_is_found_by_name_and_the_rest_is_from_earlier() -> None:
+def test_what_was_read_for_all_roles_is_found_by_name() -> None:
     claims = [{"kind": "Secret", "name": "db"}, {"kind": "Secret", "name": "db-ca"}, {"kind": "Secret", "name": "server"}]
-    read = [{"resources": []}, {"resources": [HELD]}, {"resources": []}]
-    given = {"claims": claims, "read": read, "found_secrets": {"server": HELD, "store": HELD}}
-    assert DECISIONS["found_secrets"](given) == {"db": HELD, "server": {}, "store": HELD}
-    # In check mode, there may be no cluster to read from.
-    assert DECISIONS["found_secrets"](given | {"read": []}) == {"server": HELD, "store": HELD}
+    given = {"claims": claims, "read": [{"resources": []}, {"resources": [HELD]}, {"resources": []}], "reads_once": True}
+    assert DECISIONS["found_secrets"](given) == {"db": HELD, "server": {}}
+    # A playbook that changes Secrets reads each where it needs it. In check mode, there may be no cluster to read from.
+    assert DECISIONS["found_secrets"](given | {"reads_once": False}) == {}
+    assert DECISIONS["found_secrets"](given | {"read": []}) == {}
