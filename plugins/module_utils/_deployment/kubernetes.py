@@ -120,6 +120,16 @@ def checked(claims: Iterable[Mapping[str, Any]], there: Iterable[str], earlier: 
     return {"all": [*earlier.get("all", []), *titles], "there": [*earlier.get("there", []), *there]}
 
 
+def unseen_kinds(kinds: Iterable[Mapping[str, Any]], there: Iterable[str]) -> list[Mapping[str, Any]]:
+    """Return the kinds of which no object is there, so that the cluster may not know them.
+
+    >>> unseen_kinds([{"kind": "Middleware"}, {"kind": "ServiceMonitor"}], ["Middleware/mlflow-redirect", "Service/mlflow"])
+    [{'kind': 'ServiceMonitor'}]
+    """
+    seen = {title.partition("/")[0] for title in there}
+    return [each for each in kinds if each["kind"] not in seen]
+
+
 # Secrets
 
 
@@ -294,6 +304,7 @@ DECISIONS: dict[str, Callable[[Given], Any]] = {
     "secret": _decide_secret,
     "secret_values": _decide_secret_values,
     "server_pod": lambda given: server_pod(given["results"][0]["resources"], given["results"][1]["resources"], given["deployment"]),
+    "unseen_kinds": lambda given: unseen_kinds(given["kinds"], given["checked"].get("there", [])),
     "workloads": lambda given: workloads(given["deployments"], given["deployment"]),
     "targets": lambda given: targets(given["claims"], given["earlier_claims"], given["name"]),
 }
