@@ -133,7 +133,7 @@ outages: setup ## Kill pods and hosts of the akko inventory while a client write
 airgap: setup ## Test an air-gapped installation
 	@.ci/k3s airgap
 
-upgrade: setup ## Upgrade MLflow with existing data, and test what akko does not use
+upgrade: setup ## Upgrade MLflow and the collection with existing data, and test what akko does not use
 	@.ci/k3s upgrade
 
 ha: setup ## Deploy, upgrade and replace three k3s servers

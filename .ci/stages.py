@@ -68,7 +68,7 @@ STAGES = {stage.name: stage for stage in (
     # From here on: make test-all alone. The test hosts are there once, and a sweep keeps a core busy, so these go one after the other.
     Stage("outages", 140, 150, ("parts", "akko"), clean=_HOSTS),
     Stage("airgap", 25, 25, ("parts", "outages"), clean=_HOSTS),
-    Stage("upgrade", 30, 30, ("parts", "airgap"), clean=_HOSTS),
+    Stage("upgrade", 40, 40, ("parts", "airgap"), clean=_HOSTS),
     Stage("ha", 30, 45, ("parts", "upgrade"), clean=_HOSTS),
     Stage("sweep-3.11", 5, 10, ("utils",), nice=10),
     Stage("sweep-3.12", 5, 10, ("sweep-3.11",), nice=10),
