@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes import apply_result, ownership, patches
 from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption
@@ -93,7 +94,7 @@ class ActionModule(ActionBase):
         options = {name: self._task.args[name] for name in ("kubeconfig", "namespace", "timeout") if self._task.args.get(name)}
         call = partial(self._execute_module, "mlops.mlflow.kubernetes_wait", task_vars=task_vars)
         host = (task_vars or {}).get("inventory_hostname", "")
-        waited = rolled_out(lambda arguments: call(module_args=arguments), {**options, "rollouts": rollouts}, host)
+        waited = rolled_out(lambda arguments: call(module_args=arguments), {**options, "rollouts": rollouts}, host, Display().display)
         if waited.get("failed"):
             return {"failed": True, "msg": waited.get("msg", "")}
         return {"restarted": waited["restarted"], "ready": waited["ready"], "changed": bool(applied["changed"] or waited["restarted"])}

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.mlops.mlflow.plugins.plugin_utils._wait_kubernetes import rolled_out
 
@@ -21,4 +22,5 @@ class ActionModule(ActionBase):
         """Return the module's last result."""
         super().run(tmp, task_vars)
         call = partial(self._execute_module, "mlops.mlflow.kubernetes_wait", task_vars=task_vars)
-        return rolled_out(lambda arguments: call(module_args=arguments), self._task.args, (task_vars or {}).get("inventory_hostname", ""))
+        host = (task_vars or {}).get("inventory_hostname", "")
+        return rolled_out(lambda arguments: call(module_args=arguments), self._task.args, host, Display().display)

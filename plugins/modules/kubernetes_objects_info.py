@@ -84,27 +84,11 @@ reachable:
   sample: true
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mlops.mlflow.plugins.module_utils import _module
-from ansible_collections.mlops.mlflow.plugins.module_utils._errors import NotPermitted
 from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.cluster import Cluster
 from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.owned_objects import OwnedObjects
-
-
-def read(objects: OwnedObjects, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the objects of one entry. Raises NotPermitted for what may not be seen, unless it is optional."""
-    try:
-        if not wanted["name"]:
-            return objects.selected(wanted["api_version"], wanted["kind"], wanted["label_selectors"], wanted["namespace"])
-        found = objects.whole(wanted["api_version"], wanted["kind"], wanted["name"], wanted["namespace"])
-        return [found] if found else []
-    except NotPermitted:
-        if not wanted["optional"]:
-            raise
-        return []
 
 
 def main() -> None:
@@ -131,7 +115,7 @@ def main() -> None:
     )
     with _module.errors_as_failures(module, _module.reachable):
         objects = OwnedObjects(Cluster(module.params["kubeconfig"], module.params["namespace"]), module.params["namespace"])
-        results = [{"resources": read(objects, wanted)} for wanted in module.params["objects"]]
+        results = [{"resources": objects.read(**wanted)} for wanted in module.params["objects"]]
         module.exit_json(changed=False, results=results)
 
 

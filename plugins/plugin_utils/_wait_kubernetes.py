@@ -9,16 +9,16 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible.utils.display import Display
-
 #: The maximum duration of one module call in seconds, after which progress is shown.
 INTERVAL = 15
 #: The maximum length of a line.
 WIDTH = 240
 
 
-def rolled_out(call: Callable[[dict[str, Any]], dict[str, Any]], options: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """Return the module's last result, which fails if a rollout does. A line is printed after each call."""
+def rolled_out(
+    call: Callable[[dict[str, Any]], dict[str, Any]], options: Mapping[str, Any], host: str, show: Callable[[str], Any]
+) -> dict[str, Any]:
+    """Return the module's last result, which fails if a rollout does. A line is shown after each call."""
     arguments = {**options, "interval": INTERVAL, "waited": 0}
     restarted: list[str] = []
     while True:
@@ -30,4 +30,4 @@ def rolled_out(call: Callable[[dict[str, Any]], dict[str, Any]], options: Mappin
             return {**result, "restarted": restarted, "changed": bool(restarted)}
         arguments["waited"] = result["waited"]
         limit = result["invocation"]["module_args"]["timeout"]
-        Display().display(textwrap.shorten(f"waiting: [{host}] {result['waited']} of {limit} s, {result['pending']}", WIDTH, placeholder=" …"))
+        show(textwrap.shorten(f"waiting: [{host}] {result['waited']} of {limit} s, {result['pending']}", WIDTH, placeholder=" …"))

@@ -48,6 +48,20 @@ class OwnedObjects:
         path = self._path(api_version, kind, namespace)
         return (self._cluster.get(f"{path}/{name}") if path else None) or {}
 
+    def read(
+        self, api_version: str, kind: str, name: str, namespace: str, label_selectors: Iterable[str], optional: bool
+    ) -> list[dict[str, Any]]:
+        """Return the object of that name, or without one all that have the labels. What may not be seen is not there if it is ``optional``."""
+        try:
+            if not name:
+                return self.selected(api_version, kind, label_selectors, namespace)
+            found = self.whole(api_version, kind, name, namespace)
+            return [found] if found else []
+        except NotPermitted:
+            if not optional:
+                raise
+            return []
+
     def selected(self, api_version: str, kind: str, labels: Iterable[str], namespace: str = "") -> list[dict[str, Any]]:
         """Return the objects of a kind that have the labels, each as NAME=VALUE. In a list, the API does not say their kind; here they have it."""
         path, query = self._path(api_version, kind, namespace), urlencode({"labelSelector": ",".join(labels)})
