@@ -65,6 +65,37 @@ def test_only_the_sets_that_are_wanted_are_kept(with_set: Backups) -> None:
     assert len(with_set.sets()) == 1
 
 
+#: Takes the newest revision from the schema of experiments, as one of an older MLflow lacks it.
+AGE = """
+import os
+from alembic import command
+from mlflow.store.db.utils import _get_alembic_config
+command.downgrade(_get_alembic_config(os.environ["MLFLOW_BACKEND_STORE_URI"]), "-1")
+"""
+
+
+def test_a_set_is_made_before_the_schema_moves(with_set: Backups) -> None:
+    there = with_set.stack.stack()
+    uri = f"postgresql://{there.pg_user}@{there.pg_host}:{there.pg_port}/mlflow"
+    environment = {"MLFLOW_BACKEND_STORE_URI": uri, "PGPASSWORD": there.pg_password, "HOME": str(with_set.folder)}
+    subprocess.run([with_set.stack.home / "venv/bin/python", "-c", AGE], env=environment, check=True, cwd="/", capture_output=True)
+    before, newest = kept(with_set.stack), with_set.sets()[-1]["id"]
+    done = changed(with_set.stack.up(mlflow_server_backup=False))
+    assert "mlops.mlflow.mlflow_backup : Make a set" not in done
+    assert with_set.sets()[-1]["id"] == newest
+    subprocess.run([with_set.stack.home / "venv/bin/python", "-c", AGE], env=environment, check=True, cwd="/", capture_output=True)
+    done = changed(with_set.stack.up())
+    made_at, moved_at = (done.index(f"mlops.mlflow.{name}") for name in (
+        "mlflow_backup : Make a set", "mlflow_server : Migrate the schema of the embedded database"
+    ))  # fmt: skip
+    assert made_at < moved_at
+    last, path = with_set.sets()[-1]["id"], f"{with_set.stack.home}/backup/set/manifest.json"
+    revisions = [json.loads(with_set.restic("dump", each, path).stdout)["databases"][-1]["revision"] for each in (newest, last)]
+    assert revisions[0] != revisions[1]
+    assert kept(with_set.stack) == before
+    assert changed(with_set.stack.up()) == []
+
+
 def test_the_passphrase_and_the_secrets_are_in_no_argument_and_no_output(with_set: Backups) -> None:
     passphrase = (with_set.folder / "password").read_text().strip()
     assert len(passphrase) == 40

@@ -60,8 +60,8 @@ class Story:
 
     def secrets(self) -> dict[str, str]:
         """All values that may be rotated, by Secret and key; what is derived from them is left out."""
-        variables = self.cluster.variables
-        names = [variables["postgresql_name"], f"{variables['artifact_store_name']}-root", variables["artifact_store_name"], self.cluster.name]
+        database, store = self.cluster.variables["postgresql_name"], self.cluster.variables["artifact_store_name"]
+        names = [database, f"{store}-root", f"{store}-mlflow", self.cluster.name]
         held = {name: self.cluster.secret(name) for name in names}
         found = {f"{name}/{key}": value for name, values in held.items() for key, value in values.items() if "access" not in key}
         return {**found, "tls.crt": self.cluster.secret(f"{self.cluster.name}-tls")["tls.crt"]}
@@ -152,7 +152,7 @@ def test_clients_go_on_while_all_that_they_need_not_know_is_rotated(story: Story
     assert {name for name in before if before[name] == after[name]} == kept
     role = f"{story.cluster.variables['postgresql_name']}/password"
     assert (story.logs_in("mlflow", before[role]), story.logs_in("mlflow", after[role])) == (False, True)
-    old = before[f"{story.cluster.variables['artifact_store_name']}/secret-key"]
+    old = before[f"{story.cluster.variables['artifact_store_name']}-mlflow/secret-key"]
     assert story.inside(LIST, AWS_SECRET_ACCESS_KEY=old) == "SignatureDoesNotMatch"
     assert "Rotated: database_password, s3_keys, webhook_key, kek, tls" in run.output
     assert play().changed == 0

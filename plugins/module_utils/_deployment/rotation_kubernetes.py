@@ -174,24 +174,24 @@ class Rotation:
         secrets = {**data, **({f"{self.server}-env": derived} if derived else {})}
         return [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": part} for name, part in secrets.items()]
 
-    def deployment(self, begun: bool, replicas: int | None) -> Object:
+    def deployment(self, mark: str | None, replicas: int) -> Object:
         """What changes of the Deployment, whose mark keeps other runs away."""
-        metadata = {"name": self.server, "annotations": {ROTATION: "begun" if begun else None}}
-        spec = {} if replicas is None else {"spec": {"replicas": replicas}}
-        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, **spec}
+        metadata = {"name": self.server, "annotations": {ROTATION: mark}}
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": replicas}}
 
     @property
     def plan(self) -> Object:
         """The steps that are left, and what they are done with."""
-        is_left, rotates = not self.is_applied, set(self.rotates)
-        encrypts = [name for name in ENCRYPTING if name in rotates]
+        rotates = set(self.rotates)
+        is_left = not self.is_applied or ROTATION in (self.given["deployment"]["metadata"].get("annotations") or {})
         stops, replicas = is_left and bool(STOPPING & rotates), int(self.noted.get(REPLICAS, 1))
-        # With new keys of the store, MLflow is of no use until the roles have given them to it.
-        starts = stops and "s3_keys" not in rotates
+        # The roles whose servers take a new value run at once, and so does that of MLflow, unless a start is all that it needs.
+        roles = [role for role, name in (("postgresql", "database_password"), ("artifact_store", "s3_keys")) if name in rotates]
         return {
-            "rotates": self.rotates, "is_left": is_left, "stops": stops, "starts": starts, "encrypts": encrypts if is_left else [],
-            "stopped": self.deployment(True, 0), "started": self.deployment(False, replicas if starts else None),
-            "restored": self.deployment(False, replicas), "patches": self.patches,
+            "rotates": self.rotates, "is_left": is_left, "stops": stops,
+            "encrypts": [name for name in ENCRYPTING if name in rotates and not self.is_applied],
+            "roles": roles if stops or not roles else [*roles, "mlflow_server"],
+            "stopped": self.deployment("begun", 0), "started": self.deployment(None, replicas), "patches": self.patches,
         }  # fmt: skip
 
     def program(self, action: str) -> Object:

@@ -113,7 +113,7 @@ def patched(plan: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 def test_what_encrypts_stops_the_server_and_starts_it_before_the_roles_run() -> None:
     plan = decide("plan", noted("webhook_key", "kek"))
-    assert (plan["stops"], plan["starts"], plan["encrypts"]) == (True, True, ["webhook_key", "kek"])
+    assert (plan["stops"], plan["roles"], plan["encrypts"]) == (True, [], ["webhook_key", "kek"])
     assert patched(plan) == {
         "m": {"webhook-key": "new-m_webhook-key", "crypto-passphrase": "new-m_crypto-passphrase"},
         "m-env": {
@@ -122,19 +122,27 @@ def test_what_encrypts_stops_the_server_and_starts_it_before_the_roles_run() -> 
         },
     }  # fmt: skip
     assert [plan[name]["spec"] for name in ("stopped", "started")] == [{"replicas": 0}, {"replicas": 2}]
-    assert [plan[name]["metadata"]["annotations"][kubernetes.ROTATION] for name in ("stopped", "started", "restored")] == ["begun", None, None]
+    assert [plan[name]["metadata"]["annotations"][kubernetes.ROTATION] for name in ("stopped", "started")] == ["begun", None]
 
 
-def test_a_server_without_the_keys_of_its_store_is_started_by_the_roles() -> None:
-    plan = decide("plan", noted("s3_keys", "kek"))
-    assert (plan["stops"], plan["starts"], plan["encrypts"]) == (True, False, ["kek"])
-    assert "spec" not in plan["started"]
+def test_the_roles_whose_servers_take_a_new_value_run_at_once() -> None:
+    roles = [decide("plan", noted(*keys))["roles"] for keys in (["s3_keys", "kek"], ["database_password"], ["database_password", "kek"], ["tls"])]
+    assert roles == [["artifact_store"], ["postgresql", "mlflow_server"], ["postgresql"], []]
+
+
+def test_a_server_that_was_marked_is_started_though_all_secrets_have_the_new_values() -> None:
+    what = noted("kek")
+    secrets = {**SECRETS, "m": {**SECRETS["m"], "crypto-passphrase": "new-m_crypto-passphrase"}}
+    marked = {**DEPLOYMENT, "metadata": {"name": "m", "annotations": {kubernetes.ROTATION: "begun"}}}
+    for deployment, is_left in ((marked, True), (DEPLOYMENT, False)):
+        plan = decide("plan", {**what, "secrets": secrets, "deployment": deployment})
+        assert (plan["is_left"], plan["stops"], plan["encrypts"]) == (is_left, is_left, [])
 
 
 @pytest.mark.parametrize("key", sorted({*EVERYTHING} - {"s3_keys", "webhook_key", "kek"}))
 def test_what_does_not_encrypt_stops_nothing(key: str) -> None:
     plan = decide("plan", noted(key))
-    assert (plan["stops"], plan["starts"], plan["encrypts"], plan["is_left"]) == (False, False, [], key != "tls")
+    assert (plan["stops"], plan["encrypts"], plan["is_left"]) == (False, [], key != "tls")
     assert "m-env" not in patched(plan)
 
 
