@@ -72,8 +72,8 @@ def _command(playbook: str | Path, variables: Mapping[str, object] | None, inven
     return command + [f"--extra-vars=@{path}" for path in os.environ.get("MLFLOW_TEST_VARIABLES", "").split(":") if path]
 
 
-def play_until(task: str, playbook: str, variables: Mapping[str, object], seconds: float = 0) -> str:
-    """Run a playbook, and kill it so many seconds after a task has begun; what it printed. AssertionError if it ended before."""
+def play_until(task: str, playbook: str, variables: Mapping[str, object], seconds: float = 0, after: str = "") -> str:
+    """Run a playbook, and kill it so many seconds after a task, which comes after another, has begun; what it printed."""
     words = _command(playbook, variables, None, ())
     printed = []
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | SETTINGS,
@@ -81,7 +81,11 @@ def play_until(task: str, playbook: str, variables: Mapping[str, object], second
         assert process.stdout
         for line in process.stdout:
             printed.append(line)
-            if line.startswith("TASK [") and task in line:
+            if not line.startswith("TASK ["):
+                continue
+            if after and after in line:
+                after = ""
+            if not after and task in line:
                 time.sleep(seconds)
                 os.killpg(process.pid, signal.SIGKILL)
                 break
