@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from backups import API, MODEL, Backups, kept, lose, made, messages, program, refused, run
-from deployment import changed
+from deployment import Deployment, changed
 from restic import restic
 from tracking_servers import client_of
 
@@ -74,21 +74,24 @@ command.downgrade(_get_alembic_config(os.environ["MLFLOW_BACKEND_STORE_URI"]), "
 """
 
 
+def age(stack: Deployment) -> None:
+    """Have the schema of experiments as an older MLflow has it."""
+    there = stack.stack()
+    words = {"PGPASSWORD": there.pg_password.strip(), "MLFLOW_BACKEND_STORE_URI": f"postgresql://postgres@127.0.0.1:{there.pg_port}/mlflow"}
+    command = [stack.home / "venv/bin/python", "-c", AGE]
+    done = subprocess.run(command, env={**os.environ, **words}, check=False, cwd="/", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_a_set_is_made_before_the_schema_moves(with_set: Backups) -> None:
-    there = with_set.stack.stack()
-    uri = f"postgresql://{there.pg_user}@{there.pg_host}:{there.pg_port}/mlflow"
-    environment = {"MLFLOW_BACKEND_STORE_URI": uri, "PGPASSWORD": there.pg_password, "HOME": str(with_set.folder)}
-    subprocess.run([with_set.stack.home / "venv/bin/python", "-c", AGE], env=environment, check=True, cwd="/", capture_output=True)
     before, newest = kept(with_set.stack), with_set.sets()[-1]["id"]
-    done = changed(with_set.stack.up(mlflow_server_backup=False))
-    assert "mlops.mlflow.mlflow_backup : Make a set" not in done
+    age(with_set.stack)
+    assert "mlops.mlflow.mlflow_backup : Make a set" not in changed(with_set.stack.up(mlflow_server_backup=False))
     assert with_set.sets()[-1]["id"] == newest
-    subprocess.run([with_set.stack.home / "venv/bin/python", "-c", AGE], env=environment, check=True, cwd="/", capture_output=True)
+    age(with_set.stack)
     done = changed(with_set.stack.up())
-    made_at, moved_at = (done.index(f"mlops.mlflow.{name}") for name in (
-        "mlflow_backup : Make a set", "mlflow_server : Migrate the schema of the embedded database"
-    ))  # fmt: skip
-    assert made_at < moved_at
+    wanted = ("mlflow_backup : Make a set", "mlflow_server : Migrate the schema of the embedded database")
+    assert [name for name in done if name.endswith(wanted)] == [f"mlops.mlflow.{name}" for name in wanted]
     last, path = with_set.sets()[-1]["id"], f"{with_set.stack.home}/backup/set/manifest.json"
     revisions = [json.loads(with_set.restic("dump", each, path).stdout)["databases"][-1]["revision"] for each in (newest, last)]
     assert revisions[0] != revisions[1]

@@ -56,6 +56,11 @@ class Rotation:
         return held(self.given["note"])
 
     @property
+    def secrets(self) -> dict[str, Mapping[str, str]]:
+        """The values of the deployment's Secrets: those that the roles have told, or, for what was written down, those that were read."""
+        return {**self.given["secrets"], **{each["metadata"]["name"]: held(each) for each in self.given["current"]}}
+
+    @property
     def asked(self) -> list[str]:
         """What this run is to rotate."""
         return list(self.given["variables"]["mlflow_rotation_keys"])
@@ -71,7 +76,7 @@ class Rotation:
     @property
     def candidates(self) -> dict[str, list[Place]]:
         """Where each is kept, whoever keeps it."""
-        endpoint, secrets = self.given["endpoint"], self.given["secrets"]
+        endpoint, secrets = self.given["endpoint"], self.secrets
         database = self.given["postgresql"].get("secret_environment", {}).get("PGPASSWORD", {}).get("name", "")
         is_basic = bool(endpoint.get("username"))
         asks = ((endpoint.get("public") or {}).get("password_secret") or {}).get("key") == "ingress-password"
@@ -127,9 +132,7 @@ class Rotation:
 
     @property
     def obstacle(self) -> str:
-        """What stands in the way; empty if nothing does."""
-        if self.noted:
-            return ""
+        """What stands in the way of a rotation that begins; empty if nothing does."""
         for name in self.asked:
             why = "" if name == ALL else self.lacking(name)
             if why:
@@ -160,7 +163,7 @@ class Rotation:
     @property
     def is_applied(self) -> bool:
         """Whether all Secrets have them."""
-        return all(self.given["secrets"].get(secret, {}).get(key) == value for (secret, key), value in self.new.items())
+        return all(self.secrets.get(secret, {}).get(key) == value for (secret, key), value in self.new.items())
 
     @property
     def patches(self) -> list[Object]:
@@ -185,12 +188,13 @@ class Rotation:
         rotates = set(self.rotates)
         is_left = not self.is_applied or ROTATION in (self.given["deployment"]["metadata"].get("annotations") or {})
         stops, replicas = is_left and bool(STOPPING & rotates), int(self.noted.get(REPLICAS, 1))
-        # The roles whose servers take a new value run at once, and so does that of MLflow, unless a start is all that it needs.
+        # The roles whose servers take a new value run at once, and so does that of MLflow, unless a start is all that it needs. That one needs what
+        # all roles publish, which only a run that begins a rotation has asked them for.
         roles = [role for role, name in (("postgresql", "database_password"), ("artifact_store", "s3_keys")) if name in rotates]
         return {
             "rotates": self.rotates, "is_left": is_left, "stops": stops,
             "encrypts": [name for name in ENCRYPTING if name in rotates and not self.is_applied],
-            "roles": roles if stops or not roles else [*roles, "mlflow_server"],
+            "roles": roles if stops or not roles else [] if self.given["resumes"] else [*roles, "mlflow_server"],
             "stopped": self.deployment("begun", 0), "started": self.deployment(None, replicas), "patches": self.patches,
         }  # fmt: skip
 
@@ -239,6 +243,7 @@ def claims(name: str) -> list[Object]:
 
 DECISIONS: Mapping[str, Callable[[Given], Any]] = {
     "cluster_claims": lambda given: claims(given["name"]),
+    "cluster_noted": lambda given: sorted({secret for secret, _key in Rotation(given).new}),
     "cluster_obstacle": lambda given: Rotation(given).obstacle,
     "cluster_rotates": lambda given: Rotation(given).rotates,
     "cluster_encrypts": lambda given: [name for name in ENCRYPTING if name in Rotation(given).rotates],

@@ -39,8 +39,8 @@ EVERYTHING = [
 def given(*keys: str, note: dict[str, str] | None = None, **changes: Any) -> dict[str, Any]:
     held = {"data": {key: b64encode(value.encode()).decode() for key, value in (note or {}).items()}} if note else {}
     return {
-        "variables": {"mlflow_rotation_runtime": "kubernetes", "mlflow_rotation_keys": list(keys)}, "secrets": SECRETS, "given_keys": GIVEN_KEYS,
-        "deployment": DEPLOYMENT, "note": held, "endpoint": ENDPOINT, "resumes": bool(note), "check_mode": False, "runner": "run", "programs": {},
+        "variables": {"mlflow_rotation_runtime": "kubernetes", "mlflow_rotation_keys": list(keys)}, "secrets": SECRETS, "current": [],
+        "given_keys": GIVEN_KEYS, "deployment": DEPLOYMENT, "note": held, "endpoint": ENDPOINT, "resumes": bool(note), "check_mode": False, "runner": "run", "programs": {},
         "postgresql": {"secret_environment": {"PGPASSWORD": {"name": "db", "key": "password"}}}, **changes,
     }  # fmt: skip
 
@@ -101,9 +101,14 @@ def test_what_is_written_down_has_no_value_yet() -> None:
 
 def test_what_was_begun_is_finished_with_the_values_that_were_written_down() -> None:
     begun = {"m_webhook-key": "z", "rotates": "webhook_key", "replicas": "3"}
-    again = given("kek", note=begun, endpoint={}, deployment={"metadata": {"name": "m"}, "spec": {"replicas": 0}})
-    assert (decide("obstacle", again), decide("note", again)) == ("", begun)
+    current = [{"metadata": {"name": "m"}, "data": {"webhook-key": b64encode(b"y").decode()}}]
+    again = given("kek", note=begun, endpoint={}, secrets={}, current=current, deployment={"metadata": {"name": "m"}, "spec": {"replicas": 0}})
+    assert (decide("noted", again), decide("note", again), decide("plan", again)["is_left"]) == (["m"], begun, True)
+    current[0]["data"]["webhook-key"] = b64encode(b"z").decode()
+    assert decide("plan", again)["is_left"] is False
     assert decide("plan", again)["started"]["spec"] == {"replicas": 3}
+    passwords = noted("database_password")
+    assert [decide("plan", {**passwords, "resumes": resumes})["roles"] for resumes in (True, False)] == [[], ["postgresql", "mlflow_server"]]
     assert decide("lines", again) == ["Rotated: webhook_key", "A rotation was interrupted, and is finished first", "Run this again for kek"]
 
 
@@ -126,7 +131,8 @@ def test_what_encrypts_stops_the_server_and_starts_it_before_the_roles_run() -> 
 
 
 def test_the_roles_whose_servers_take_a_new_value_run_at_once() -> None:
-    roles = [decide("plan", noted(*keys))["roles"] for keys in (["s3_keys", "kek"], ["database_password"], ["database_password", "kek"], ["tls"])]
+    asked = (["s3_keys", "kek"], ["database_password"], ["database_password", "kek"], ["tls"])
+    roles = [decide("plan", {**noted(*keys), "resumes": False})["roles"] for keys in asked]
     assert roles == [["artifact_store"], ["postgresql", "mlflow_server"], ["postgresql"], []]
 
 
