@@ -40,7 +40,8 @@ def given(*keys: str, note: dict[str, str] | None = None, **changes: Any) -> dic
     held = {"data": {key: b64encode(value.encode()).decode() for key, value in (note or {}).items()}} if note else {}
     return {
         "variables": {"mlflow_rotation_runtime": "kubernetes", "mlflow_rotation_keys": list(keys)}, "secrets": SECRETS, "current": [],
-        "given_keys": GIVEN_KEYS, "deployment": DEPLOYMENT, "note": held, "endpoint": ENDPOINT, "resumes": bool(note), "check_mode": False, "runner": "run", "programs": {},
+        "given_keys": GIVEN_KEYS, "deployment": DEPLOYMENT,
+        "note": held, "endpoint": ENDPOINT, "resumes": bool(note), "check_mode": False, "runner": "run", "programs": {},
         "postgresql": {"secret_environment": {"PGPASSWORD": {"name": "db", "key": "password"}}}, **changes,
     }  # fmt: skip
 
