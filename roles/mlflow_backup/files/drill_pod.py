@@ -71,6 +71,8 @@ class PodScratch(Scratch):
         """With passwords alone, whatever the server takes besides: its programs for tokens are not here."""
         file, parser = self.folder / "set/auth.ini", configparser.ConfigParser()
         if parser.read(file):
+            # It was a file of a Secret, which nobody may write to.
+            file.chmod(0o600)
             parser["mlflow"].pop("authorization_function", None)
             with file.open("w") as output:
                 parser.write(output)
