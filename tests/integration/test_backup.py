@@ -78,7 +78,7 @@ def age(stack: Deployment) -> None:
     """Have the schema of experiments as an older MLflow has it."""
     there = stack.stack()
     words = {"PGPASSWORD": there.pg_password.strip(), "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://postgres@127.0.0.1:{there.pg_port}/mlflow"}
-    command = [stack.home / "venv/bin/python", "-c", AGE]
+    command = [str(stack.home / "venv/bin/python"), "-c", AGE]
     done = subprocess.run(command, env={**os.environ, **words}, check=False, cwd="/", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
 
