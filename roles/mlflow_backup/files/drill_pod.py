@@ -18,7 +18,10 @@ from drill import PATIENCE, Scratch, drill
 #: Where the PostgreSQL of the pod leaves the password of its administrator, and where its clients are.
 POSTGRESQL, TOOLS = Path("/postgresql/password"), Path("/tools")
 #: What the programs call a secret, by the key in the Secret of the server.
-KEYS = {"mlflow_webhook_key": "webhook-key", "mlflow_crypto_passphrase": "crypto-passphrase", "mlflow_admin_password": "admin-password"}
+KEYS = {
+    "mlflow_webhook_key": "webhook-key", "mlflow_crypto_passphrase": "crypto-passphrase", "mlflow_admin_password": "admin-password",
+    "mlflow_flask_secret_key": "flask-secret-key",
+}  # fmt: skip
 
 
 class PodScratch(Scratch):
@@ -46,8 +49,8 @@ class PodScratch(Scratch):
 
     @property
     def more(self) -> dict[str, str]:
-        """It is asked by its address."""
-        return {"MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*"}
+        """What the pod of a backup does not have of the server's environment; and it is asked by its address."""
+        return {"MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*", "MLFLOW_FLASK_SERVER_SECRET_KEY": self.secret("mlflow_flask_secret_key")}
 
     @contextmanager
     def postgresql(self) -> Iterator[None]:
