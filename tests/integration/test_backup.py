@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from backups import API, MODEL, Backups, kept, lose, made, messages, program, refused, run
-from deployment import changed
+from deployment import Deployment, changed
 from restic import restic
 from tracking_servers import client_of
 
@@ -63,6 +63,40 @@ def test_only_the_sets_that_are_wanted_are_kept(with_set: Backups) -> None:
     none = {f"mlflow_backup_keep_{period}": 0 for period in ("daily", "weekly", "monthly")}
     with_set.back_up(**none)
     assert len(with_set.sets()) == 1
+
+
+#: Takes the newest revision from the schema of experiments, as one of an older MLflow lacks it.
+AGE = """
+import os
+from alembic import command
+from mlflow.store.db.utils import _get_alembic_config
+command.downgrade(_get_alembic_config(os.environ["MLFLOW_BACKEND_STORE_URI"]), "-1")
+"""
+
+
+def age(stack: Deployment) -> None:
+    """Have the schema of experiments as an older MLflow has it."""
+    there = stack.stack()
+    words = {"PGPASSWORD": there.pg_password.strip(), "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://postgres@127.0.0.1:{there.pg_port}/mlflow"}
+    command = [str(stack.home / "venv/bin/python"), "-c", AGE]
+    done = subprocess.run(command, env={**os.environ, **words}, check=False, cwd="/", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_set_is_made_before_the_schema_moves(with_set: Backups) -> None:
+    before, newest = kept(with_set.stack), with_set.sets()[-1]["id"]
+    age(with_set.stack)
+    assert "mlops.mlflow.mlflow_backup : Make a set" not in changed(with_set.stack.up(mlflow_server_backup=False))
+    assert with_set.sets()[-1]["id"] == newest
+    age(with_set.stack)
+    done = changed(with_set.stack.up())
+    wanted = ("mlflow_backup : Make a set", "mlflow_server : Migrate the schema of the embedded database")
+    assert [name for name in done if name.endswith(wanted)] == [f"mlops.mlflow.{name}" for name in wanted]
+    last, path = with_set.sets()[-1]["id"], f"{with_set.stack.home}/backup/set/manifest.json"
+    revisions = [json.loads(with_set.restic("dump", each, path).stdout)["databases"][-1]["revision"] for each in (newest, last)]
+    assert revisions[0] != revisions[1]
+    assert kept(with_set.stack) == before
+    assert changed(with_set.stack.up()) == []
 
 
 def test_the_passphrase_and_the_secrets_are_in_no_argument_and_no_output(with_set: Backups) -> None:

@@ -20,6 +20,8 @@ class Ledger:
     acknowledged: dict[int, float] = field(default_factory=dict)
     artifacts: dict[str, bytes] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    #: The longest time between two steps that were acknowledged.
+    pause: float = 0.0
     run_id: str = ""
     artifact_root: str = ""
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -68,12 +70,14 @@ class Ledger:
         return lost
 
     def _write(self) -> None:
+        last = time.monotonic()
         for step in range(10_000):
             if self._stop.is_set():
                 return
             body = {"run_id": self.run_id, "metrics": [{"key": "step", "value": step * 0.5, "timestamp": int(time.time() * 1000), "step": step}]}
             if self._tried("POST", "/api/2.0/mlflow/runs/log-batch", body):
                 self.acknowledged[step] = step * 0.5
+                self.pause, last = max(self.pause, time.monotonic() - last), time.monotonic()
             if step % 10 == 0:
                 name, content = f"step-{step}.txt", f"content of step {step}\n".encode() * 1000
                 if self._tried("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{self.artifact_root}/{name}", content):

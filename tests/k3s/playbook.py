@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -59,10 +60,34 @@ def roles_playbook(folder: Path, roles: Sequence[str]) -> Path:
 def play(playbook: str | Path = SITE, variables: Mapping[str, object] | None = None, inventory: Path | None = None, timeout: float = 600,
          words: Sequence[str] = ()) -> Run:
     """Run a playbook on the inventories in MLFLOW_TEST_INVENTORY, and on one more where it is given, with extra variables and words."""
-    words = ["ansible-playbook", str(playbook), *words, "--extra-vars", json.dumps(variables or {})]
-    words += [f"--inventory={path}" for path in [*os.environ["MLFLOW_TEST_INVENTORY"].split(":"), *([inventory] if inventory else [])]]
-    words += [f"--extra-vars=@{path}" for path in os.environ.get("MLFLOW_TEST_VARIABLES", "").split(":") if path]
     began = time.monotonic()
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=timeout,
-                          env=os.environ | SETTINGS)
+    done = subprocess.run(_command(playbook, variables, inventory, words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                          timeout=timeout, env=os.environ | SETTINGS)
     return Run(done.returncode, done.stdout, time.monotonic() - began)
+
+
+def _command(playbook: str | Path, variables: Mapping[str, object] | None, inventory: Path | None, words: Sequence[str]) -> list[str]:
+    command = ["ansible-playbook", str(playbook), *words, "--extra-vars", json.dumps(variables or {})]
+    command += [f"--inventory={path}" for path in [*os.environ["MLFLOW_TEST_INVENTORY"].split(":"), *([inventory] if inventory else [])]]
+    return command + [f"--extra-vars=@{path}" for path in os.environ.get("MLFLOW_TEST_VARIABLES", "").split(":") if path]
+
+
+def play_until(task: str, playbook: str, variables: Mapping[str, object], seconds: float = 0, after: str = "") -> str:
+    """Run a playbook, and kill it so many seconds after a task, which comes after another, has begun; what it printed."""
+    words = _command(playbook, variables, None, ())
+    printed = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | SETTINGS,
+                          start_new_session=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            printed.append(line)
+            if not line.startswith("TASK ["):
+                continue
+            if after and after in line:
+                after = ""
+            if not after and task in line:
+                time.sleep(seconds)
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL, "".join(printed)
+    return "".join(printed)

@@ -1,6 +1,7 @@
 """The akko deployment is backed up, loses its database, its artifacts and its keys, and gets them back."""
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -162,6 +163,16 @@ def test_the_schedule_makes_a_set_too(story: Story) -> None:
         assert '"set": ' in story.cluster.kubectl("logs", f"job/{story.name}-by-hand", "--container", "backup")
     finally:
         story.cluster.kubectl("delete", "job", f"{story.name}-by-hand")
+
+
+def test_a_drill_tries_the_set_and_leaves_nothing(story: Story) -> None:
+    """In a pod of its own, which reaches the repository alone."""
+    run = play(BACKUP, {**story.variables, "mlflow_backup_drill": True}, timeout=900)
+    assert run.status == 0, run.output
+    assert re.search(r"Set \w{8} of \S+ was restored and tried: [1-9]\d* runs, all rows as they were, [1-9]\d* artifacts, ", run.output)
+    assert re.search(r"RPO \d+ seconds .*RTO [\d.]+ seconds", run.output, re.S)
+    left = [each["metadata"]["name"] for kind in ("job", "pod", "networkpolicy") for each in story.cluster.get(kind)]
+    assert [name for name in left if name.startswith(f"{story.cluster.name}-drill")] == []
 
 
 def test_data_that_are_there_are_not_overwritten(story: Story) -> None:

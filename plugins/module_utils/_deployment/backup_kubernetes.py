@@ -36,6 +36,17 @@ PROGRAMS, TOOLS, SETTINGS, SECRETS = "/program", "/tools", "/settings", "/secret
 SETTINGS_KEY, MADE_IN = "settings.json", "made-in"
 #: A set that was missed, since the cluster was down, is made up for within half a day.
 _LATE_SECONDS = 43200
+#: Where the PostgreSQL of a drill has its data, and leaves its password for the other container, which has the group of the volumes.
+POSTGRESQL = "/postgresql"
+_EMPTY_DATABASE = f"""set -eu
+umask 027
+cd {POSTGRESQL}
+head -c 24 /dev/urandom | base64 | tr -d '\\n' >new
+initdb --pgdata=data --username=postgres --pwfile=new --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-sync --no-instructions >/dev/null
+mv new password
+exec postgres -D {POSTGRESQL}/data -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c max_connections=50
+"""
+_FEW_OF_DATABASE = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
 _CRON = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|[0-9*/,-]+ [0-9*/,-]+ [0-9*/,?-]+ [0-9A-Za-z*/,-]+ [0-9A-Za-z*/,?-]+")
 
 
@@ -63,8 +74,6 @@ def _of_settings(given: Settings) -> Iterator[str]:
         yield f"mlflow_backup_schedule: '{given.schedule}' is no schedule of a CronJob; set five fields, such as 0 3 * * *, for three at night"
     if given.timeout < 1:
         yield f"mlflow_backup_timeout: {given.timeout} is too short; set the number of seconds that a backup may take, such as 21600"
-    if given.drill:
-        yield "mlflow_backup_drill: this release cannot try sets of a server in a cluster; leave it out, and restore one into a namespace of its own"
 
 
 def _of_server(backup: Backup) -> Iterator[str]:
@@ -119,7 +128,8 @@ def claims(name: str) -> list[Object]:
     kinds = {
         "Secret": "v1", "ServiceAccount": "v1", "ConfigMap": "v1", "NetworkPolicy": "networking.k8s.io/v1", "CronJob": "batch/v1", "Job": "batch/v1",
     }  # fmt: skip
-    return [{"kind": kind, "api_version": version, "name": f"{name}-backup", "option": "mlflow_server_name"} for kind, version in kinds.items()]
+    own = [(kind, f"{name}-backup") for kind in kinds] + [(kind, f"{name}-drill") for kind in ("NetworkPolicy", "Job")]
+    return [{"kind": kind, "api_version": kinds[kind], "name": each, "option": "mlflow_server_name"} for kind, each in own]
 
 
 def job(backup: Backup, action: str = "backup") -> Object:
@@ -191,6 +201,33 @@ def _held(backup: Backup) -> list[Volume]:
     ]
 
 
+# The drill
+
+
+def drill(backup: Backup) -> list[Object]:
+    """Return what tries a set: a Job, and the policy that lets its pod reach the repository alone."""
+    identity, name = backup.identity.of("drill"), f"{backup.source.name}-drill"
+    policy = workload.network_policy(identity, name, backup.drill_egress)
+    return [policy, workload.job(name, identity.labels, _drill_pod(backup), **_limits(backup), ttlSecondsAfterFinished=86400)]
+
+
+def _drill_pod(backup: Backup) -> Object:
+    """The pod of a backup, with a PostgreSQL in the place of what leads to the server's database and store."""
+    made, data = pod(backup, "drill"), workload.scratch("postgresql", POSTGRESQL, backup.settings.work_size)
+    own = {each.name for each in [*_held(backup), *backup.source.volumes]}
+    (container,) = made["containers"]
+    container = {
+        **container, "env": [workload.value("HOME", "/tmp"), *backup.access], "envFrom": [],
+        "volumeMounts": [*(each for each in container["volumeMounts"] if each["name"] not in own), data.mount],
+    }  # fmt: skip
+    beside = Container("postgresql-server", backup.image_of_database, ["sh", "-c", _EMPTY_DATABASE], [data], _FEW_OF_DATABASE)
+    security = {**beside.spec["securityContext"], "runAsUser": backup.database_user, "runAsGroup": backup.database_user}
+    # It ends with the other container.
+    server = {**beside.spec, "restartPolicy": "Always", "securityContext": security}
+    volumes = [*(each for each in made["volumes"] if each["name"] not in own), data.volume]
+    return {**made, "containers": [container], "initContainers": [*made["initContainers"], server], "volumes": volumes}
+
+
 # What the role asks for
 
 
@@ -207,7 +244,7 @@ def read_backup(given: Mapping[str, Any]) -> Backup:
     source = published(given["published"]) if given["published"] else deployed(given["deployment"])
     return Backup(
         read(Settings, given["variables"], "mlflow_backup_"), source, cluster, given["services"], secrets,
-        next(iter(images), ""), given["programs"],
+        next(iter(images), ""), given["programs"], is_of_operator=bool(by_operator) and not own,
     )  # fmt: skip
 
 
@@ -258,6 +295,7 @@ def warnings(backup: Backup) -> list[str]:
 
 DECISIONS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "cluster_claims": lambda given: claims(given["name"]),
+    "cluster_drill": lambda given: drill(read_backup(given)),
     "cluster_job": lambda given: job(read_backup(given)),
     "cluster_objects": _decide_objects,
     "cluster_problems": _decide_problems,

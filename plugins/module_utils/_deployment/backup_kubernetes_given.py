@@ -154,6 +154,8 @@ class Backup:
     database_image: str = ""
     #: The programs, by the names of their files.
     programs: Mapping[str, str] = field(default_factory=dict)
+    #: Whether that image is one of CloudNativePG.
+    is_of_operator: bool = False
 
     @property
     def name(self) -> str:
@@ -192,6 +194,19 @@ class Backup:
     @property
     def egress(self) -> list[Mapping[str, Any]]:
         """Where it must reach: names, the database, the artifacts, and the repository."""
-        places = [place for place in [*self.source.places, self.settings.endpoint] if place[0]]
+        return self._ways([*self.source.places, self.settings.endpoint])
+
+    @property
+    def drill_egress(self) -> list[Mapping[str, Any]]:
+        """Where a drill must reach: names, and the repository."""
+        return self._ways([self.settings.endpoint])
+
+    @property
+    def database_user(self) -> int:
+        """The user of PostgreSQL in that image, as whom alone a database can be made there."""
+        return 26 if self.is_of_operator else 999
+
+    def _ways(self, wanted: Sequence[tuple[str, int]]) -> list[Mapping[str, Any]]:
+        places = [place for place in wanted if place[0]]
         rules = [rule for host, port in places for rule in kubernetes_network.ways(host, port, self.services, self.cluster)]
         return [*self.cluster.dns_egress, *kubernetes_network.distinct(rules)]

@@ -18,6 +18,8 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values im
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Object, described
 
 MANAGED_BY, DEPLOYMENT = "app.kubernetes.io/managed-by", "mlops.mlflow/deployment"
+#: What a Deployment is marked with while the database may have keys that are in no Secret of the server yet.
+ROTATION = "mlops.mlflow/rotation"
 #: The labels of the objects that belong to the whole deployment.
 LABELS = {MANAGED_BY: "mlops.mlflow", "app.kubernetes.io/part-of": "mlflow"}
 _LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -128,6 +130,21 @@ def unseen_kinds(kinds: Iterable[Mapping[str, Any]], there: Iterable[str]) -> li
     """
     seen = {title.partition("/")[0] for title in there}
     return [each for each in kinds if each["kind"] not in seen]
+
+
+def interrupted(workloads: Iterable[Mapping[str, Any]]) -> str:
+    """Return that a rotation was interrupted, if one was, with what finishes it.
+
+    >>> interrupted([{"name": "mlflow", "annotations": {}}])
+    ''
+    """
+    for each in workloads:
+        if ROTATION in each["annotations"]:
+            return (
+                f"kubernetes_deployment: a rotation of the keys of {each['kind']}/{each['name']} was interrupted, and its database may have new keys "
+                "already; finish it first with ansible-playbook mlops.mlflow.rotate -e rotate=all, which begins no other one"
+            )
+    return ""
 
 
 # Secrets
@@ -295,6 +312,8 @@ def _decide_removal(given: Given) -> Object:
 DECISIONS: dict[str, Callable[[Given], Any]] = {
     "certificate": _decide_certificate,
     "egress": _decide_egress,
+    "given_keys": lambda given: [key for key, value in given["keys"].items() if value != ""],
+    "interrupted": lambda given: interrupted(given["workloads"]),
     "namespace": _decide_namespace,
     "problems": lambda given: problems(given["name"], given["deployment"], int(given["timeout"])),
     "reads": lambda given: reads(given["claims"], bool(given["reads_once"])),

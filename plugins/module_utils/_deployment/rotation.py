@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.rotation_kubernetes import ALL, MORE
+
 #: What can be rotated, and the secrets of the embedded stack that it means.
 KEYS: Mapping[str, tuple[str, ...]] = {
     "database_password": ("postgresql_admin_password", "postgresql_password"),
@@ -17,7 +19,6 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "webhook_key": ("mlflow_webhook_key",),
     "kek": ("mlflow_crypto_passphrase",),
 }
-ALL = "all"
 
 
 def problems(given: Mapping[str, Any]) -> list[str]:
@@ -26,17 +27,13 @@ def problems(given: Mapping[str, Any]) -> list[str]:
 
 
 def _of_variables(variables: Mapping[str, Any]) -> Iterator[str]:
-    if variables["mlflow_rotation_runtime"] == "kubernetes":
-        yield (
-            "mlflow_rotation_runtime: is 'kubernetes', which this release does not rotate; change a password in its Secret, and run the site "
-            "playbook, as docs/keys-and-data.md says"
-        )
     names = variables["mlflow_rotation_keys"]
-    known = f"{', '.join(KEYS)} or {ALL}"
+    can = [*KEYS, *(MORE if variables["mlflow_rotation_runtime"] == "kubernetes" else ())]
+    known = f"{', '.join(can)} or {ALL}"
     if not names:
         yield f"rotate: names nothing to rotate; set it to {known}, such as -e rotate=kek, or to some of them with commas between"
     for name in names:
-        if name not in (*KEYS, ALL):
+        if name not in (*can, ALL):
             yield f"rotate: '{name}' is nothing that can be rotated; set it to {known}, or to some of them with commas between"
 
 

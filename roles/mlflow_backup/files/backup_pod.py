@@ -1,8 +1,9 @@
-"""Backs up or restores a server in a cluster, in a pod with its environment: ``backup_pod.py backup|restore|look|hold``.
+"""Backs up or restores a server in a cluster, in a pod with its environment: ``backup_pod.py backup|restore|drill|look|hold``.
 
 Writes the files that the programs for the embedded stack read into a folder of the pod, and runs these. What they are given, and the deployment's
 Secrets, are mounted. ``backup`` makes a set. ``look`` prints, as JSON, the manifest of a set, and the Secrets in it; it is for a pod that ``hold``
-keeps for a while, so that they get into no log. ``restore`` fills the empty databases and the artifact store. An error is one line, and status 1.
+keeps for a while, so that they get into no log. ``restore`` fills the empty databases and the artifact store. ``drill`` tries a set. An error is one
+line, and status 1.
 """
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from backup import back_up, write_state
 from backup_lock import DATABASE_LOCK
 from backup_repository import FOLDER, MIRROR, RESTORING, STAGING, WHOLE, BackupError, answered, chosen, opened
 from backup_source import AUTHENTICATION, ENVIRONMENT, Bucket, Database, Server, census, differences
+from drill_pod import drill_pod
 from restore import restore_data, restore_files
 
 #: Where Kubernetes mounts things, and what is found in them.
@@ -172,7 +174,12 @@ def restore(request: Mapping[str, Any]) -> dict[str, Any]:
         return restore_data({**given, "database": database, "store": store})
 
 
-ACTIONS = {"backup": backup, "hold": hold, "look": look, "restore": restore}
+def drilled(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Try a set; lines for people. Neither the server's database nor its store is there."""
+    return drill_pod(complete(request, os.environ))
+
+
+ACTIONS = {"backup": backup, "drill": drilled, "hold": hold, "look": look, "restore": restore}
 
 
 def run(action: str, settings: Path) -> int:

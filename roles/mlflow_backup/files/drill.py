@@ -22,12 +22,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 from backup import write_state
 from backup_lock import alone
 from backup_repository import FOLDER, WHOLE, BackupError, answered, chosen, opened
@@ -77,10 +78,30 @@ class Scratch:
     server: Server
     port: int
 
+    def secret(self, name: str) -> str:
+        """Return a secret of the set."""
+        return (self.folder / "secrets" / name).read_text().splitlines()[0]
+
     @property
     def password(self) -> str:
-        """The password of PostgreSQL's administrator, from the set."""
-        return (self.folder / "secrets/postgresql_admin_password").read_text().splitlines()[0]
+        """The password of PostgreSQL's administrator."""
+        return self.secret("postgresql_admin_password")
+
+    @property
+    def programs(self) -> Path:
+        """The folder of PostgreSQL's programs."""
+        return self.server.programs
+
+    @property
+    def commands(self) -> tuple[list[str], list[str]]:
+        """What migrates the schemas, and what serves."""
+        python, home = str(self.server.home / "venv/bin/python"), self.server.home / "mlflow"
+        return [python, str(home / "schema.py")], [python, str(home / "serve.py")]
+
+    @property
+    def more(self) -> dict[str, str]:
+        """What else the server's environment has."""
+        return {"MLOPS_MLFLOW_PACKAGES": self.server.environment.get("MLOPS_MLFLOW_PACKAGES", "")}
 
     def database(self, purpose: str) -> Database:
         """Return one of its databases, as PostgreSQL's administrator."""
@@ -89,7 +110,7 @@ class Scratch:
     @contextmanager
     def postgresql(self) -> Iterator[None]:
         """Run PostgreSQL on an empty data folder."""
-        programs, data = self.server.programs, self.folder / "data"
+        programs, data = self.programs, self.folder / "data"
         words = ["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C", "--no-sync"]
         words += ["--builtin-locale=C.UTF-8", f"--pwfile={self.folder / 'secrets/postgresql_admin_password'}", f"--pgdata={data}"]
         done = subprocess.run([str(programs / "initdb"), *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
@@ -103,15 +124,19 @@ class Scratch:
             yield
 
     def _is_up(self) -> bool:
-        command = [str(self.server.programs / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={self.port}"]
+        command = [str(self.programs / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={self.port}"]
         return subprocess.run(command, check=False).returncode == 0
 
     def fill(self, told: Mapping[str, Any]) -> list[str]:
         """Restore a dump; which tables are not as the manifest says."""
         purpose = told["purpose"]
-        Database("", f"//postgres@127.0.0.1:{self.port}/postgres", {"PGPASSWORD": self.password}).run(self.server.programs / "createdb", purpose)
+        where: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "user": "postgres", "password": self.password, "dbname": "postgres"}
+        with closing(psycopg2.connect(**where)) as session:
+            session.autocommit = True
+            with session.cursor() as cursor:
+                cursor.execute(f"CREATE DATABASE {purpose}")
         words = ["--no-owner", "--no-acl", "--exit-on-error", "--single-transaction", f"--dbname={purpose}", str(self.folder / "set" / told["file"])]
-        self.database(purpose).run(self.server.programs / "pg_restore", *words)
+        self.database(purpose).run(self.programs / "pg_restore", *words)
         with self.database(purpose).session() as cursor:
             return [f"{purpose}: {each}" for each in differences(told["tables"], census(cursor))]
 
@@ -119,16 +144,14 @@ class Scratch:
     def environment(self) -> dict[str, str]:
         """The environment of the server: that of the set, with its own secrets, databases and artifacts."""
         kept = {name: value for name, value in settings(self.folder / "set/server.env").items() if not name.startswith(NOT_HERE)}
-        keys = {name: (self.folder / "secrets" / name).read_text().splitlines()[0] for name in ("mlflow_webhook_key", "mlflow_crypto_passphrase")}
-        mark = self.server.environment.get("MLOPS_MLFLOW_PACKAGES", "")
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", *NOT_HERE))}, **kept,
-            "HOME": str(self.folder), "PGPASSWORD": self.password, "MLOPS_MLFLOW_PACKAGES": mark,
+            "HOME": str(self.folder), "PGPASSWORD": self.password,
             "MLFLOW_BACKEND_STORE_URI": self.database("tracking").uri, "MLFLOW_ARTIFACTS_DESTINATION": str(self.folder / "artifacts"),
-            "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.b64encode(keys["mlflow_webhook_key"].encode()).decode(),
-            "MLFLOW_CRYPTO_KEK_PASSPHRASE": keys["mlflow_crypto_passphrase"],
+            "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.b64encode(self.secret("mlflow_webhook_key").encode()).decode(),
+            "MLFLOW_CRYPTO_KEK_PASSPHRASE": self.secret("mlflow_crypto_passphrase"),
             "MLFLOW_AUTH_CONFIG_PATH": str(self.folder / "set/auth.ini"), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_DISABLE_TELEMETRY": "true", **self.more,
         }  # fmt: skip
 
     def authentication(self) -> tuple[str, str]:
@@ -140,14 +163,14 @@ class Scratch:
         parser["mlflow"]["database_uri"] = self.database("authentication").uri
         with file.open("w") as output:
             parser.write(output)
-        return parser["mlflow"]["admin_username"], (self.folder / "secrets/mlflow_admin_password").read_text().splitlines()[0]
+        return parser["mlflow"]["admin_username"], self.secret("mlflow_admin_password")
 
     def migrate(self) -> None:
         """Bring the schemas to the stack's MLflow, which may be newer than the set's."""
         uris = {"MLFLOW_SCHEMA_URI": self.database("tracking").uri}
         if (self.folder / "set/auth.ini").exists():
             uris["MLFLOW_SCHEMA_AUTH_URI"] = self.database("authentication").uri
-        command = [str(self.server.home / "venv/bin/python"), str(self.server.home / "mlflow/schema.py"), "upgrade"]
+        command = [*self.commands[0], "upgrade"]
         done = subprocess.run(
             command, env={**self.environment, **uris}, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=self.folder
         )
@@ -159,7 +182,7 @@ class Scratch:
         """Run MLflow on what was restored."""
         username, password = self.authentication()
         port, log = free_port(), self.folder / "mlflow.log"
-        program = [str(self.server.home / "venv/bin/python"), str(self.server.home / "mlflow/serve.py"), "--host", "127.0.0.1"]
+        program = [*self.commands[1], "--host", "127.0.0.1"]
         basic = ["--app-name", "basic-auth"] if username else []
         client = Client(f"http://127.0.0.1:{port}", username, password)
         with running([*program, "--port", str(port), "--workers", "1", *basic], self.environment, log, signal.SIGTERM) as process:
@@ -287,8 +310,8 @@ def remove_left(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def drill(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Try the set; lines for people. Raises BackupError if it is not whole."""
+def drill(request: Mapping[str, Any], made: type[Scratch] = Scratch) -> dict[str, Any]:
+    """Try the set; lines for people. ``made`` says how servers run here. Raises BackupError if it is not whole."""
     home, began, start = Path(request["home"]), time.monotonic(), datetime.now(timezone.utc)
     with alone(home, "a drill", BackupError) as lock:
         remove_left(home / FOLDER)
@@ -303,7 +326,7 @@ def drill(request: Mapping[str, Any]) -> dict[str, Any]:
             repository.restore(wanted, wanted.staging, str(folder / "set"))
             repository.restore(wanted, manifest["secrets"], str(folder / "secrets"))
             repository.restore(wanted, manifest["artifacts"]["path"], str(folder / "artifacts"))
-            wrong, versions = try_out(Scratch(folder, Server(home), free_port()), manifest)
+            wrong, versions = try_out(made(folder, Server(home), free_port()), manifest)
             artifacts = weight(folder / "artifacts")["files"]
         finally:
             shutil.rmtree(folder, ignore_errors=True)

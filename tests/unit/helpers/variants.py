@@ -235,6 +235,7 @@ def of_backup() -> Iterator[dict[str, Any]]:
                 made = deployments.backup(server_given=server, **given)
                 yield from backup_kubernetes.DECISIONS["cluster_objects"](made)["objects"]
                 yield backup_kubernetes.DECISIONS["cluster_job"](made)
+                yield from backup_kubernetes.DECISIONS["cluster_drill"](made)
                 yield from restore.DECISIONS["cluster_look_objects"](made | {"published": RESTORED})
                 yield restore.DECISIONS["cluster_restore_job"](made | {"published": RESTORED})
 

@@ -47,12 +47,10 @@ def test_what_cannot_be_rotated_is_refused_with_what_can(keys: list[str], says: 
     assert [text[: len(says)] for text in found] == ([says] if says else [])
 
 
-def test_a_server_in_a_cluster_is_refused() -> None:
-    variables = {"mlflow_rotation_runtime": "kubernetes", "mlflow_rotation_keys": ["kek"]}
-    assert decisions.problems({**OWN, "variables": variables}) == [
-        "mlflow_rotation_runtime: is 'kubernetes', which this release does not rotate; change a password in its Secret, and run the site "
-        "playbook, as docs/keys-and-data.md says"
-    ]
+def test_a_server_in_a_cluster_has_more_to_rotate() -> None:
+    for runtime, count in (("kubernetes", 0), ("embedded", 1)):
+        variables = {"mlflow_rotation_runtime": runtime, "mlflow_rotation_keys": ["cookie_secret"]}
+        assert len(decisions.problems({**OWN, "variables": variables})) == count
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,6 @@ def container(given: dict[str, Any]) -> dict[str, Any]:
     ({"environment": {"RESTIC_PASSWORD": "x"}}, "mlflow_backup_environment: RESTIC_PASSWORD is set by mlflow_backup_password"),
     ({"schedule": "*-*-* 03:00:00"}, "mlflow_backup_schedule: '*-*-* 03:00:00' is no schedule of a CronJob"),
     ({"timeout": 0}, "mlflow_backup_timeout: 0 is too short"),
-    ({"drill": True}, "mlflow_backup_drill: this release cannot try sets of a server in a cluster"),
 ])
 def test_what_is_wrong_with_the_variables(given: dict[str, Any], says: str) -> None:
     found = DECISIONS["cluster_problems"](deployments.backup(**given))
@@ -160,10 +159,30 @@ def test_a_schedule_is_a_cron_job_that_makes_one_set_at_a_time() -> None:
     assert "CronJob" not in [each["kind"] for each in without["objects"]]
 
 
+@pytest.mark.parametrize(("given", "ports"), [({}, {53, "a-port"}), ({"repository": "", "claim": "sets"}, {53})])
+def test_a_drill_reaches_the_repository_alone_and_has_no_secret_of_the_server(given: dict[str, Any], ports: set[Any]) -> None:
+    of_cluster = deployments.backup(**given)
+    known = {**of_cluster, "services": SERVICES, "kubernetes": {**of_cluster["kubernetes"], "dns_egress": DNS}}
+    policy, job = DECISIONS["cluster_drill"](known)
+    assert {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]} == ports
+    assert ("ingress" in policy["spec"], policy["spec"]["policyTypes"]) == (False, ["Ingress", "Egress"])
+    pod = job["spec"]["template"]["spec"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    assert [each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each] == ["mlflow-backup"]
+    (container,), server = pod["containers"], pod["initContainers"][-1]
+    assert {each["name"] for each in container["env"]} <= {"HOME", "BACKUP_AWS_ACCESS_KEY_ID", "BACKUP_AWS_SECRET_ACCESS_KEY"}
+    assert container["command"][-1] == "drill"
+    assert (server["restartPolicy"], server["securityContext"]["runAsUser"], [each["name"] for each in server["volumeMounts"]]) == (
+        "Always", 999, ["postgresql"],
+    )  # fmt: skip
+    mounted = {each["name"] for every in [container, *pod["initContainers"]] for each in every["volumeMounts"]}
+    assert mounted == {each["name"] for each in pod["volumes"]}
+
+
 def test_everything_that_is_made_was_claimed() -> None:
     given = deployments.backup(schedule="0 3 * * *")
     claimed = {(each["kind"], each["api_version"], each["name"]) for each in DECISIONS["cluster_claims"]({"name": "mlflow"})}
-    there = {(each["kind"], each["apiVersion"], each["metadata"]["name"]) for each in made(given).values()}
+    there = {(each["kind"], each["apiVersion"], each["metadata"]["name"]) for each in [*made(given).values(), *DECISIONS["cluster_drill"](given)]}
     assert there | {("Secret", "v1", "mlflow-backup")} == claimed
 
 
