@@ -119,7 +119,7 @@ def test_a_certificate_that_browsers_would_refuse_is_refused_first(certificate: 
     ({"host": "m.example", "auth": "basic", "http_redirect": True}, ["Middleware"]),
     ({"host": "m.example", "auth": "basic", "http_redirect": "no"}, []),
     (PUBLIC | {"tls": "cert_manager"}, ["Middleware", "Certificate"]),
-    ({"service_monitor_enabled": True}, ["ServiceMonitor"]),
+    ({"service_monitor_enabled": True}, ["ServiceMonitor", "PrometheusRule"]),
     ({"runtime": "embedded"} | PUBLIC, []),
 ])
 def test_kinds_that_not_every_cluster_has_are_looked_for(given: dict[str, Any], kinds: list[str]) -> None:
