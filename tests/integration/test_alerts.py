@@ -22,6 +22,15 @@ CLAIM, CRON = 'namespace="ml", persistentvolumeclaim="pg"', 'namespace="ml", cro
 DAYS = 1800  # minutes, longer than a backup may be old
 
 
+#: A backup that began twenty minutes in, and failed.
+JOB = 'namespace="ml", job_name="tracking-backup-29"'
+FAILED_JOB = {
+    f'kube_job_status_failed{{{JOB}, reason="BackoffLimitExceeded"}}': f"1+0x{DAYS}",
+    f'kube_job_status_failed{{{JOB}, reason="Evicted"}}': f"0+0x{DAYS}",
+    f"kube_job_status_start_time{{{JOB}}}": f"1200+0x{DAYS}",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Case:
     """An alert that fires: where, the series of it, the value as its description has it, the minute, and its labels besides the severity."""
@@ -78,6 +87,8 @@ CASES = [
     # One that has never succeeded.
     Case("MLflowBackupTooOld", "cluster", {f"kube_cronjob_created{{{CRON}}}": constant(0)}, "1d 2h 10m 0s", 1570),
     Case("MLflowBackupFailed", "embedded", of("embedded", mlflow_backup_failed=constant(1))),
+    Case("MLflowBackupFailed", "cluster", FAILED_JOB | {f"kube_cronjob_status_last_successful_time{{{CRON}}}": constant(600)}),
+    Case("MLflowBackupFailed", "cluster", FAILED_JOB),
     Case("MLflowDrillFailed", "embedded", of("embedded", mlflow_backup_drill_problems=constant(2)), "2"),
 ]  # fmt: skip
 #: Where all is well, and it is not with another team's.
@@ -93,6 +104,9 @@ WELL: dict[str, dict[str, str]] = {
     }) | {
         f"kubelet_volume_stats_available_bytes{{{CLAIM}}}": constant(16), f"kubelet_volume_stats_capacity_bytes{{{CLAIM}}}": constant(100),
         f"kube_cronjob_status_last_successful_time{{{CRON}}}": constant(60000), f"kube_cronjob_created{{{CRON}}}": constant(0),
+        # One that failed before the last that did not, and another team's.
+        **FAILED_JOB, 'kube_job_status_failed{namespace="theirs", job_name="tracking-backup"}': constant(1),
+        'kube_job_status_start_time{namespace="theirs", job_name="tracking-backup"}': constant(90000),
         'mlflow_up{job="theirs", namespace="theirs"}': constant(0), 'mlflow_database_up{job="theirs", namespace="theirs"}': constant(0),
         'kube_cronjob_created{namespace="theirs", cronjob="tracking-backup"}': constant(0),
         'kubelet_volume_stats_available_bytes{namespace="theirs", persistentvolumeclaim="x"}': constant(0),

@@ -102,6 +102,11 @@ def _of_cluster(watched: Watched) -> Iterator[Object]:
     last, created = (f"max(kube_cronjob_{each}{backup})" for each in ("status_last_successful_time", "created"))
     # One that has never succeeded has no time of it.
     yield _too_old(watched, f"({last} or {created})")
+    # Those by hand have the CronJob's name. Jobs that failed stay for a while after one that did not.
+    jobs = f'{{namespace="{watched.namespace}", job_name=~"{watched.name}-backup(-[0-9]+)?"}}'
+    failed = f"max by (namespace, job_name) (kube_job_status_failed{jobs}) > 0"
+    started = f"max by (namespace, job_name) (kube_job_status_start_time{jobs})"
+    yield _failed(watched, f"max({started} and ({failed})) > ({last} or vector(0))", "The log of its Job has the reason.")
 
 
 def _of_stack(watched: Watched) -> Iterator[Object]:
@@ -112,15 +117,16 @@ def _of_stack(watched: Watched) -> Iterator[Object]:
         f"The disk of {title} is nearly full", "{{ $value | humanizePercentage }} of the disk with the stack's folder is free.",
     )  # fmt: skip
     yield _too_old(watched, f"max(mlflow_backup_last_success_timestamp_seconds{labels})")
-    yield _rule(
-        "MLflowBackupFailed", f"max(mlflow_backup_failed{labels}) == 1", 0, "warning",
-        f"The last backup of {title} failed", "There is no new set. `make status` has the reason.",
-    )  # fmt: skip
+    yield _failed(watched, f"max(mlflow_backup_failed{labels}) == 1", "`make status` has the reason.")
     yield _rule(
         "MLflowDrillFailed", f"max(mlflow_backup_drill_problems{labels}) > 0", 0, "critical",
         f"The last backup of {title} that was tried is not whole",
         "{{ $value }} things were wrong with the set that was restored. `make status` has them.",
     )  # fmt: skip
+
+
+def _failed(watched: Watched, expression: str, reason: str) -> Object:
+    return _rule("MLflowBackupFailed", expression, 0, "warning", f"The last backup of {watched.title} failed", f"There is no new set. {reason}")
 
 
 def _too_old(watched: Watched, last: str) -> Object:

@@ -20,6 +20,7 @@ PLACES = [Watched(), Watched("tracking", "ml", 50)]
 #: What others tell: the kubelet, and kube-state-metrics.
 OTHERS = {
     "kubelet_volume_stats_available_bytes", "kubelet_volume_stats_capacity_bytes", "kube_cronjob_status_last_successful_time", "kube_cronjob_created",
+    "kube_job_status_failed", "kube_job_status_start_time",
 }  # fmt: skip
 
 
