@@ -1,8 +1,8 @@
 """The metrics of a real embedded stack: they count what is there, without a password and without a secret, and alerts speak of them."""
 from __future__ import annotations
 
-import importlib.util
 import re
+import runpy
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -84,16 +84,12 @@ def test_alerts_and_dashboard_speak_of_what_is_told(stack: Stack) -> None:
 
 def test_the_session_can_change_nothing(stack: Stack) -> None:
     """Not even as the administrator."""
-    spec = importlib.util.spec_from_file_location("prometheus_exporter", PROGRAM)
-    assert spec
-    assert spec.loader
-    exporter = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(exporter)
-    login: dict[str, Any] = {"user": stack.pg_user, "password": stack.pg_password, "dbname": "mlflow", "options": exporter.SESSION}
-    with closing(psycopg2.connect(host=stack.pg_host, port=stack.pg_port, **login)) as session, session.cursor() as cursor:
+    session = runpy.run_path(str(PROGRAM))["SESSION"]
+    login: dict[str, Any] = {"user": stack.pg_user, "password": stack.pg_password, "dbname": "mlflow", "options": session}
+    with closing(psycopg2.connect(host=stack.pg_host, port=stack.pg_port, **login)) as held, held.cursor() as cursor:
         with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
             cursor.execute("UPDATE experiments SET name = 'x' WHERE false")
-        session.rollback()
+        held.rollback()
         cursor.execute("SHOW statement_timeout")
         assert cursor.fetchone() == ("5s",)
 

@@ -56,7 +56,7 @@ class Watched:
     def deploy(self, *, words: Sequence[str] = (), **variables: Any) -> Run:
         """Run the roles, but for the verification, which is a minute."""
         images = {"mlflow_server_image": self.image}
-        return play(roles_playbook(self.folder, ROLES), {**VARIABLES, **images, **variables}, words=words)
+        return play(roles_playbook(self.folder, ROLES), {**VARIABLES, **images, **variables}, words=words, timeout=1800)
 
     def pod(self, namespace: str, name: str, labels: dict[str, str]) -> None:
         """A pod that asks."""
