@@ -241,8 +241,8 @@ def main() -> None:
         version, lambda: of_server(given.server), lambda: of_database(uri, expected), *([lambda: of_home(Path(given.home))] if given.home else []),
     ], given.pause)  # fmt: skip
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
-    registry.register(look)  # type: ignore[arg-type]
+    MultiProcessCollector(registry, path=folder)
+    registry.register(look)
     start_http_server(given.port, given.host, registry)
     look.keep_looking()
 

@@ -163,7 +163,7 @@ def test_a_database_that_is_gone_is_told(watched: Watched) -> None:
 
 def test_metrics_are_turned_off(watched: Watched) -> None:
     """As check mode foresees; no object and no container of theirs is left."""
-    off = {"mlflow_server_metrics_enabled": False}
+    off: dict[str, Any] = {"mlflow_server_metrics_enabled": False}
     foreseen, run = watched.deploy(words=["--check"], **off), watched.deploy(**off)
     assert (foreseen.status, run.status, run.changed) == (0, 0, foreseen.changed), foreseen.output + run.output
     assert not {f"{NAME}-metrics", f"{NAME}-dashboard"} & {each["metadata"]["name"] for each in watched.cluster.get("configmap")}
