@@ -1,8 +1,10 @@
 """The metrics of a real embedded stack: they count what is there, without a password and without a secret, and alerts speak of them."""
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -92,6 +94,31 @@ def test_the_session_can_change_nothing(stack: Stack) -> None:
         held.rollback()
         cursor.execute("SHOW statement_timeout")
         assert cursor.fetchone() == ("5s",)
+
+
+def test_a_role_that_can_only_count(stack: Stack) -> None:
+    """By the statements of docs/monitoring.md, the exporter tells all with it, and the role reads no name and writes nothing."""
+    page = (ROOT / "docs/monitoring.md").read_text()
+    (statements,) = re.findall(r"```sql\n(CREATE ROLE.*?)```", page, re.S)
+    role, password = f"counter_{os.getpid()}", secrets.token_hex(8)
+    statements = statements.replace("mlflow_metrics", role).replace("choose one", password)
+    login: dict[str, Any] = {"host": stack.pg_host, "port": stack.pg_port, "dbname": "mlflow"}
+    with closing(psycopg2.connect(**login, user=stack.pg_user, password=stack.pg_password)) as admin:
+        admin.autocommit = True
+        with admin.cursor() as cursor:
+            cursor.execute(statements)
+            try:
+                uri = f"postgresql+psycopg2://{role}:{password}@{stack.pg_host}:{stack.pg_port}/mlflow"
+                made = {metric.name: metric.values for metric in runpy.run_path(str(PROGRAM))["of_database"](uri, "")}
+                assert made["metrics_failed_queries"] == [((), 0.0)]
+                assert {"runs", "traces", "database_size_bytes", "schema_info"} <= made.keys()
+                with closing(psycopg2.connect(**login, user=role, password=password)) as session, session.cursor() as its:
+                    for refused in ("SELECT name FROM experiments", "SELECT * FROM params", "DELETE FROM runs WHERE false"):
+                        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                            its.execute(refused)
+                        session.rollback()
+            finally:
+                cursor.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 @pytest.fixture(scope="module")

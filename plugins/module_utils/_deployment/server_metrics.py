@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_settings, workload
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import Server
@@ -41,11 +42,11 @@ def containers(deployed: Deployed) -> list[Container]:
         return []
     settings = server_settings.settings(server, database, deployed.store)
     plain = {name: value for name, value in {**settings, **server.environment}.items() if name in _PLAIN or name in database.environment}
-    environment = [
-        workload.value("MLFLOW_EXPOSE_PROMETHEUS", FOLDER),
-        *(each for each in database.secret_variables if each["name"] not in plain),
-        *(workload.value(name, text) for name, text in plain.items()),
-    ]
+    secret = [each for each in database.secret_variables if each["name"] not in plain]
+    if server.metrics_user:
+        plain["MLFLOW_BACKEND_STORE_URI"] = with_user(plain["MLFLOW_BACKEND_STORE_URI"], server.metrics_user)
+        secret = [workload.secret_value("PGPASSWORD", server.metrics_secret["name"], server.metrics_secret.get("key") or "password")]
+    environment = [workload.value("MLFLOW_EXPOSE_PROMETHEUS", FOLDER), *secret, *(workload.value(name, text) for name, text in plain.items())]
     volumes = [SCRATCH, workload.files("exporter", PROGRAMS, f"{server.name}-metrics"), *database.mounts]
     resources = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "192Mi"}}
     return [Container("metrics", deployed.image, ["python", f"{PROGRAMS}/{PROGRAM}"], volumes, resources, environment, {
@@ -56,6 +57,17 @@ def containers(deployed: Deployed) -> list[Container]:
         "livenessProbe": {"tcpSocket": {"port": PORT_NAME}, "initialDelaySeconds": 30, "periodSeconds": 30, "timeoutSeconds": 5},
         "terminationMessagePolicy": "FallbackToLogsOnError",
     })]  # fmt: skip
+
+
+def with_user(uri: str, user: str) -> str:
+    """Return the URI of a database for another user, whose password is elsewhere.
+
+    >>> with_user("postgresql+psycopg2://mlflow:p@db:5432/mlflow", "a@b"), with_user("postgresql://db/mlflow", "m")
+    ('postgresql+psycopg2://a%40b@db:5432/mlflow', 'postgresql://m@db/mlflow')
+    """
+    scheme, _slashes, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{quote(user, safe='')}@{host.rpartition('@')[2]}{slash}{path}"
 
 
 def volumes(server: Server) -> list[Volume]:

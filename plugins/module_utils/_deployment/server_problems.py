@@ -68,6 +68,13 @@ def _unset(server: Server, most: int) -> Iterator[str]:
 def _of_metrics(server: Server) -> Iterator[str]:
     if server.metrics_enabled and server.metrics_port == server.port:
         yield f"mlflow_server_metrics_port: {server.metrics_port} is mlflow_server_port, too; set another, such as 9464"
+    if bool(server.metrics_user) != bool(server.metrics_secret.get("name")):
+        yield (
+            f"mlflow_server_metrics_user: is '{server.metrics_user}', and mlflow_server_metrics_secret names "
+            f"'{server.metrics_secret.get('name') or ''}'; set both, the role and the Secret with its password, or neither"
+        )
+    if server.metrics_user and not server.is_on_kubernetes:
+        yield f"mlflow_server_metrics_user: '{server.metrics_user}' is for Kubernetes; leave it out, the embedded exporter logs in as MLflow does"
     if server.metrics_backup_hours < 1:
         yield f"mlflow_server_metrics_backup_hours: {server.metrics_backup_hours} is too short; set the hours between two backups, and some more"
 

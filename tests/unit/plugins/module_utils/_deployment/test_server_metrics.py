@@ -67,6 +67,15 @@ def test_the_exporter_has_the_database_and_no_other_secret() -> None:
     assert folder in exporter["volumeMounts"]
 
 
+def test_a_role_of_its_own_takes_the_place_of_mlflows() -> None:
+    made = objects(**METRICS, metrics_user="counter", metrics_secret={"name": "login"})
+    server, exporter = made["Deployment/mlflow"]["spec"]["template"]["spec"]["containers"]
+    environment = {each["name"]: each for each in exporter["env"]}
+    assert "//counter@" in environment["MLFLOW_BACKEND_STORE_URI"]["value"]
+    assert environment["PGPASSWORD"]["valueFrom"]["secretKeyRef"] == {"name": "login", "key": "password"}
+    assert "counter" not in json.dumps(server)
+
+
 def test_without_metrics_nothing_is_left_of_them() -> None:
     plan = DECISIONS["deployment"](deployments.server())
     assert {(each["kind"], each["name"]) for each in plan["absent"]} >= {
