@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -243,6 +244,8 @@ def main() -> None:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=folder)
     registry.register(look)
+    # The first process of a container is not ended by a signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     start_http_server(given.port, given.host, registry)
     look.keep_looking()
 
