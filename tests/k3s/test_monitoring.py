@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,11 +80,12 @@ class Watched:
         """What Prometheus gets."""
         return values(self.ask(PROMETHEUS, "prometheus"))
 
-    def until(self, is_there: Callable[[dict[str, float]], bool], timeout: float = 120) -> dict[str, float]:
-        """Scrape until something is there."""
-        deadline = time.monotonic() + timeout
+    def until(self, is_there: Callable[[dict[str, float]], bool], timeout: float = 180) -> dict[str, float]:
+        """Scrape until something is there. A new pod is let through after a moment."""
+        deadline, found = time.monotonic() + timeout, dict[str, float]()
         while True:
-            found = self.scrape()
+            with suppress(CommandError):
+                found = self.scrape()
             if is_there(found):
                 return found
             assert time.monotonic() < deadline, found
@@ -106,7 +108,7 @@ def watched(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
             (PROMETHEUS, "prometheus", LABELS), (PROMETHEUS, "grafana", {}), (ELSEWHERE, "prometheus", LABELS), (NAMESPACE, "neighbour", LABELS),
         ):  # fmt: skip
             made.pod(namespace, name, labels)
-        time.sleep(5)  # until each node knows of the pods' labels
+        made.until(lambda found: "mlflow_schema_current" in found)
         yield made
     finally:
         for namespace in (PROMETHEUS, ELSEWHERE, NAMESPACE):
