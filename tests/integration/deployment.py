@@ -60,7 +60,8 @@ class Deployment:
 
     def extra(self, **variables: Any) -> dict[str, Any]:
         """All variables of a run."""
-        ports = {"mlflow_server_port": self.first_port, "postgresql_port": self.first_port + 1, "artifact_store_port": self.first_port + 2}
+        numbers = {"mlflow_server": 0, "postgresql": 1, "artifact_store": 2, "mlflow_server_metrics": 10}
+        ports = {f"{name}_port": self.first_port + number for name, number in numbers.items()}
         # A real S3 server, which is not the default of new stacks; none stands for the default.
         wanted = {"embedded_home": str(self.home), **ports, "artifact_store_provider": "embedded", **self.variables, **variables}
         return {name: value for name, value in wanted.items() if value is not None}

@@ -88,7 +88,12 @@ class Server:
     ingress_pods: Mapping[str, str] = field(default_factory=dict)
     egress: Sequence[Mapping[str, Any]] = ()
     metrics_enabled: bool = False
+    metrics_port: int = 9464
     metrics_namespace: str = "monitoring"
+    metrics_pods: Mapping[str, str] = field(default_factory=dict)
+    metrics_user: str = ""
+    metrics_secret: Mapping[str, str] = field(default_factory=dict)
+    metrics_backup_hours: int = 26
     service_monitor_enabled: bool = False
     service_monitor_labels: Mapping[str, str] = field(default_factory=dict)
 

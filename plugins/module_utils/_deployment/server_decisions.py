@@ -46,7 +46,8 @@ def _deployed(given: Given) -> Deployed:
     return Deployed(
         _server(given), read(Cluster, given["kubernetes"], ""), _database(given), read(Store, given["artifact_store"], ""),
         read(Image, given["image"], ""), given["secrets"], (service.get("spec") or {}).get("clusterIPs") or [],
-        Found.of(next(iter(there["deployments"]), {})), given["renewal"], _jwt_programs(given), given.get("jwt_services"),
+        Found.of(next(iter(there["deployments"]), {})), given["renewal"], given["exporter"], _jwt_programs(given),
+        given.get("jwt_services"),
     )  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def _jwt_programs(given: Given) -> list[str]:
 def _embedded(given: Given) -> server_embedded.Embedded:
     return server_embedded.Embedded(
         _server(given), read(server_embedded.Stack, given["embedded"], ""), _database(given), read(Store, given["artifact_store"], ""),
-        given["embedded_secrets"], _jwt_programs(given),
+        given["embedded_secrets"], _jwt_programs(given), given["exporter"],
     )  # fmt: skip
 
 
@@ -187,7 +188,7 @@ def embedded_schema_environment(given: Given) -> dict[str, Any]:
 def embedded(given: Given) -> Object:
     """Everything about the server in the embedded stack."""
     made = _embedded(given)
-    return {name: getattr(made, name) for name in ("service_files", "with_password", "dump")}
+    return {name: getattr(made, name) for name in ("service_files", "metrics_files", "metrics_command", "with_password", "dump")}
 
 
 DECISIONS: dict[str, Callable[[Given], Any]] = {

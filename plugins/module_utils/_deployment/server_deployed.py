@@ -62,6 +62,8 @@ class Deployed:
     found: Found = field(default_factory=Found)
     #: The program that renews the certificate.
     renewal: str = ""
+    #: The program that tells metrics.
+    exporter: str = ""
     #: If the server takes tokens: the programs that verify them, and the Services of all namespaces, of which issuers may be some.
     jwt_programs: Sequence[str] = ()
     services: Sequence[Mapping[str, Any]] | None = None
@@ -90,6 +92,7 @@ class Deployed:
         """What changes if the pods must restart although their specification stays the same."""
         read: list[Any] = [self.reference.hash, self.secret_variables, self.auth_ini, self.database.checksum, self.store.checksum]
         read += [server_jwt.files(self.server, self.jwt_programs)] if self.server.is_jwt else []
+        read += [self.exporter] if self.server.metrics_enabled else []
         return checksum(as_json(read, sort_keys=True))
 
     @property

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_jwt, server_settings
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_jwt, server_metrics, server_settings
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Database, Store
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import Server
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_settings import PASSPHRASE, WEBHOOK_KEY
@@ -44,6 +44,8 @@ class Embedded:
     secrets: Mapping[str, str] = field(default_factory=dict)
     #: The programs that verify tokens, if the server takes them.
     jwt_programs: Sequence[str] = ()
+    #: The program that tells metrics.
+    exporter: str = ""
 
     @property
     def home(self) -> str:
@@ -72,6 +74,7 @@ class Embedded:
         }
         return {
             **server_settings.settings(server, self.database, self.store), "MLOPS_MLFLOW_PACKAGES": self.stack.packages,
+            **({"MLFLOW_EXPOSE_PROMETHEUS": f"{self.home}/metrics"} if server.metrics_enabled else {}),
             **referred, **keys, **(auth if server.is_basic else {}), **server.environment, **server_jwt.environment(server, f"{self.home}/jwt"),
         }  # fmt: skip
 
@@ -84,6 +87,19 @@ class Embedded:
         auth = {f"{self.home}/auth.ini": server_settings.auth_ini(self.server, self.database.auth_uri)} if self.server.is_basic else {}
         tokens = {f"{self.home}/jwt/{name}": text for name, text in server_jwt.files(self.server, self.jwt_programs).items()}
         return {f"{self.home}/server.env": _lines([*head, *used, *variables]), **auth, **tokens}
+
+    @property
+    def metrics_files(self) -> dict[str, str]:
+        """The files of the exporter, of which server.env is one; {} without metrics."""
+        made = server_metrics.embedded_files(self.server, f"{self.stack.home}/metrics", self.exporter)
+        environment = f"{self.home}/server.env"
+        return {**made, environment: self.service_files[environment]} if made else {}
+
+    @property
+    def metrics_command(self) -> str:
+        """The shell command that runs it with the server's environment; the stack's own Python is ``$1``."""
+        words = [f"{self.stack.home}/metrics/{server_metrics.PROGRAM}", *server_metrics.arguments(self.server, "127.0.0.1", self.stack.home)]
+        return f'set -a && . {shlex.quote(f"{self.home}/server.env")} && exec "$1" {shlex.join(words)}'
 
     @property
     def with_password(self) -> list[str]:

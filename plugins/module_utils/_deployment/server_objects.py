@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     server_entrance,
     server_jwt,
+    server_metrics,
     server_renewal,
     server_settings,
     workload,
@@ -27,7 +28,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_re
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, checksum
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Object, Volume, described
 
-AUTH_FOLDER, METRICS_FOLDER = "/etc/mlflow/auth", "/var/lib/mlflow-metrics"
+AUTH_FOLDER = "/etc/mlflow/auth"
 #: The fields of a probe that say what is asked.
 _HANDLERS = frozenset({"exec", "grpc", "httpGet", "tcpSocket"})
 
@@ -74,7 +75,10 @@ def parts(server: Server) -> list[Part]:
         Part("Middleware", f"{name}-https", server_entrance.redirection, TRAEFIK, server.is_redirected),
         Part("Ingress", f"{name}-http", server_entrance.redirected_ingress, NETWORKING, server.is_redirected),
         Part("HTTPRoute", name, server_entrance.route, "gateway.networking.k8s.io/v1", server.is_route, {"host": server.host, "entrances": gateways}),
-        Part("ServiceMonitor", name, service_monitor, "monitoring.coreos.com/v1", server.service_monitor_enabled),
+        Part("ConfigMap", f"{name}-metrics", server_metrics.config_map, is_wanted=server.metrics_enabled),
+        Part("ConfigMap", f"{name}-dashboard", server_metrics.dashboard_config_map, is_wanted=server.metrics_enabled),
+        Part("ServiceMonitor", name, server_metrics.service_monitor, server_metrics.API, server.service_monitor_enabled),
+        Part("PrometheusRule", name, server_metrics.prometheus_rule, server_metrics.API, server.service_monitor_enabled),
         Part("ServiceAccount", certificate, server_renewal.account, is_wanted=is_certified),
         Part("Role", certificate, server_renewal.role, RBAC, is_certified),
         Part("RoleBinding", certificate, server_renewal.role_binding, RBAC, is_certified),
@@ -160,11 +164,13 @@ def jwt_programs(deployed: Deployed) -> Object:
 
 def service(deployed: Deployed) -> Object:
     """Return the server's Service."""
-    return workload.service(deployed.server.identity, deployed.server.name, "http", deployed.server.port)
+    made = workload.service(deployed.server.identity, deployed.server.name, "http", deployed.server.port)
+    made["spec"]["ports"] += server_metrics.service_ports(deployed.server)
+    return made
 
 
 def network_policy(deployed: Deployed) -> Object:
-    """Who may connect: the callers, the verification, the ingress controller, Prometheus, and the hosts, where the modules run."""
+    """Who may connect: the callers, the verification, the ingress controller, and the hosts, where the modules run; to the metrics, Prometheus."""
     server = deployed.server
     callers: list[Any] = [
         *server.callers,
@@ -173,24 +179,20 @@ def network_policy(deployed: Deployed) -> Object:
     ]
     if server.is_public:
         pods = {"podSelector": {"matchLabels": dict(server.ingress_pods)}} if server.ingress_pods else {}
-        callers.append({**_namespace(server.ingress_namespace), **pods})
-    if server.metrics_enabled:
-        callers.append(_namespace(server.metrics_namespace))
+        callers.append({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": server.ingress_namespace}}, **pods})
     callers += workload.addresses(deployed.cluster.node_addresses)
     issuers = server_jwt.egress(server, deployed.services, deployed.cluster)
     egress = [*deployed.database_egress, *deployed.store.egress, *deployed.own_egress, *server.login.egress, *issuers, *server.egress]
-    return workload.network_policy(server.identity, server.name, egress, server.port, callers)
-
-
-def _namespace(name: str) -> Object:
-    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+    made = workload.network_policy(server.identity, server.name, egress, server.port, callers)
+    made["spec"]["ingress"] += server_metrics.ingress_rules(server)
+    return made
 
 
 def deployment(deployed: Deployed) -> Object:
     """Return the server's Deployment."""
     server = deployed.server
     pod = workload.pod(
-        server.name, workload.user(USER, **deployed.store.pod_security), [_server_container(deployed)],
+        server.name, workload.user(USER, **deployed.store.pod_security), [_server_container(deployed), *server_metrics.containers(deployed)],
         terminationGracePeriodSeconds=server.stop_seconds, **workload.spread(server.identity, server.most_replicas),
     )  # fmt: skip
     made = described("apps/v1", "Deployment", server.name, server.identity.labels, spec={
@@ -210,9 +212,7 @@ def deployment(deployed: Deployed) -> Object:
 
 def _server_container(deployed: Deployed) -> Container:
     server = deployed.server
-    volumes = [workload.scratch("tmp", "/tmp", server.tmp_size)]
-    if server.metrics_enabled:
-        volumes.append(workload.scratch("metrics", METRICS_FOLDER, "100Mi"))
+    volumes = [workload.scratch("tmp", "/tmp", server.tmp_size), *server_metrics.volumes(server)]
     if server.is_basic:
         source = {"secretName": f"{server.name}-env", "defaultMode": 0o440, "items": [{"key": "auth.ini", "path": "auth.ini"}]}
         volumes.append(Volume("auth", AUTH_FOLDER, {"secret": source}, read_only=True))
@@ -236,7 +236,7 @@ def _environment(deployed: Deployed) -> list[Object]:
     plain = {
         **server_settings.settings(server, deployed.database, deployed.store, deployed.cluster.namespace, deployed.addresses),
         **({"MLFLOW_AUTH_CONFIG_PATH": f"{AUTH_FOLDER}/auth.ini"} if server.is_basic else {}),
-        **({"MLFLOW_EXPOSE_PROMETHEUS": METRICS_FOLDER} if server.metrics_enabled else {}),
+        **({"MLFLOW_EXPOSE_PROMETHEUS": server_metrics.FOLDER} if server.metrics_enabled else {}),
         "MLFLOW_UVICORN_OPTS": "--timeout-keep-alive 120",
         **server.environment,
         **server_jwt.environment(server, server_jwt.FOLDER),
@@ -270,18 +270,6 @@ def autoscaler(deployed: Deployed) -> Object:
         "maxReplicas": server.max_replicas,
         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": server.target_cpu}}}],
     })  # fmt: skip
-
-
-def service_monitor(deployed: Deployed) -> Object:
-    """Return what the Prometheus operator reads, with the administrator's login if MLflow asks for one."""
-    server, endpoint = deployed.server, {"port": "http", "path": "/metrics"}
-    login: Object = {
-        part: {"name": f"{server.name}-env", "key": f"MLFLOW_AUTH_ADMIN_{part.upper()}"} for part in ("username", "password")
-    }
-    endpoints = [{**endpoint, **({"basicAuth": login} if server.is_basic else {})}]
-    labels = {**server.identity.labels, **server.service_monitor_labels}
-    spec = {"selector": {"matchLabels": server.identity.selector}, "endpoints": endpoints}
-    return described("monitoring.coreos.com/v1", "ServiceMonitor", server.name, labels, spec=spec)
 
 
 # The migration

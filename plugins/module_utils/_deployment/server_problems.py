@@ -36,7 +36,8 @@ def unpublished(published: Mapping[str, Any]) -> list[str]:
 
 def problems(server: Server, database: Database) -> list[str]:
     """Return what is wrong with the variables and the database together."""
-    found = [*_sessions(server, database.max_connections), *_unset(server, database.max_connections), *server_jwt.problems(server)]
+    most = database.max_connections
+    found = [*_sessions(server, most), *_unset(server, most), *_of_metrics(server), *server_jwt.problems(server)]
     if not server.is_on_kubernetes:
         return found
     return [*found, *_of_deployment(server), *_of_host(server), *_of_login(server), *_of_tls(server)]
@@ -62,6 +63,20 @@ def _unset(server: Server, most: int) -> Iterator[str]:
             "mlflow_server_workers, mlflow_server_pool_size and mlflow_server_max_overflow: one of "
             f"{', '.join(map(str, numbers))} is below 1, which MLflow treats as unset; set 1 or more"
         )
+
+
+def _of_metrics(server: Server) -> Iterator[str]:
+    if server.metrics_enabled and server.metrics_port == server.port:
+        yield f"mlflow_server_metrics_port: {server.metrics_port} is mlflow_server_port, too; set another, such as 9464"
+    if bool(server.metrics_user) != bool(server.metrics_secret.get("name")):
+        yield (
+            f"mlflow_server_metrics_user: is '{server.metrics_user}', and mlflow_server_metrics_secret names "
+            f"'{server.metrics_secret.get('name') or ''}'; set both, the role and the Secret with its password, or neither"
+        )
+    if server.metrics_user and not server.is_on_kubernetes:
+        yield f"mlflow_server_metrics_user: '{server.metrics_user}' is for Kubernetes; leave it out, the embedded exporter logs in as MLflow does"
+    if server.metrics_backup_hours < 1:
+        yield f"mlflow_server_metrics_backup_hours: {server.metrics_backup_hours} is too short; set the hours between two backups, and some more"
 
 
 def _of_deployment(server: Server) -> Iterator[str]:
@@ -174,8 +189,9 @@ def kinds(server: Server) -> list[Object]:
         ("Middleware", _TRAEFIK, server.is_ingress_basic or server.is_redirected, middleware),
         ("Certificate", "cert-manager.io/v1", server.is_ingress and server.tls == "cert_manager",
          "mlflow_server_tls: %s; install cert-manager, or use generated or provided"),
-        ("ServiceMonitor", "monitoring.coreos.com/v1", server.service_monitor_enabled,
-         "mlflow_server_service_monitor_enabled: %s; install the Prometheus operator, or set it to false"),
+        *((kind, "monitoring.coreos.com/v1", server.service_monitor_enabled,
+           "mlflow_server_service_monitor_enabled: %s; install the Prometheus operator, or set it to false")
+          for kind in ("ServiceMonitor", "PrometheusRule")),
     )  # fmt: skip
     return [
         {"kind": kind, "api_version": version, "says": says % f"the cluster does not have the kind {kind} of {version}"}

@@ -74,9 +74,9 @@ class Plain(Mapping[str, Any]):
         return len(self._given)
 
 
-def as_json(value: Any, sort_keys: bool = False) -> str:
+def as_json(value: Any, sort_keys: bool = False, indent: int | None = None) -> str:
     """Return the JSON text of a value, as the filter to_json writes it."""
-    return json.dumps(value, sort_keys=sort_keys)
+    return json.dumps(value, sort_keys=sort_keys, indent=indent)
 
 
 def checksum(text: str) -> str:

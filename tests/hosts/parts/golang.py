@@ -20,7 +20,7 @@ def _go(*words: str | Path, cwd: Path) -> str:
     """What the Go toolchain prints; without cgo, so that a program runs on any host, and behind whatever else the machine does."""
     if not shutil.which("go"):
         raise HostsError(f"there is no Go toolchain in PATH: install Go {MINIMUM} or later (https://go.dev/dl)")
-    return run("nice", "go", *words, cwd=cwd, env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false"})
+    return run("nice", "go", *words, cwd=cwd, env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false", "GOWORK": "off"})
 
 
 def module_folder(module: str, version: str) -> Path:

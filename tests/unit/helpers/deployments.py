@@ -57,7 +57,7 @@ def server(
         "variables": variables("mlflow_server", **{f"mlflow_server_{name}": value for name, value in given.items()}),
         "postgresql": PUBLISHED["postgresql_connection"], "artifact_store": store or PUBLISHED["artifact_store_connection"],
         "sso": sso or {}, "image": PUBLISHED["mlflow_image_reference"], "kubernetes": RUNTIME, "secrets": PUBLISHED["kubernetes_secrets"]["mlflow"],
-        "looked": [], "made_service": {"spec": {"clusterIPs": ["10.43.0.7"]}}, "renewal": "print()\n",
+        "looked": [], "made_service": {"spec": {"clusterIPs": ["10.43.0.7"]}}, "renewal": "print()\n", "exporter": "pass\n",
         "jwt_programs": ["import jwt_tokens\n", "pass\n"], "jwt_services": [],
         "host": {"name": "a", "address": "10.0.0.1", "own_certificate_ends": "2036-01-01", "given_certificate_ends": "20360102030405Z"},
         "check_mode": check_mode, "certificate": {}, "certificate_key": {}, "previous_secret": {}, "owned": [], "schema": {}, "models": {},

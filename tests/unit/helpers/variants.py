@@ -24,7 +24,8 @@ from roles import PUBLISHED
 
 #: Kinds that are not Kubernetes' own, each with the part of the test hosts that has its definition; tests/contract validates them.
 CUSTOM = {
-    "HTTPRoute": "gateway-api-crds", "Middleware": "traefik-crds", "ServiceMonitor": "service-monitor-crd", "Cluster": "cloudnative-pg-manifest",
+    "HTTPRoute": "gateway-api-crds", "Middleware": "traefik-crds", "ServiceMonitor": "service-monitor-crd",
+    "PrometheusRule": "prometheus-rule-crd", "Cluster": "cloudnative-pg-manifest",
     "Database": "cloudnative-pg-manifest",
 }  # fmt: skip
 #: One value after another for each option of the server, where another than the default makes another object.
@@ -40,8 +41,13 @@ SERVER: dict[str, list[Any]] = {
     "pod_spec": [{"nodeSelector": {"a": "b"}, "tolerations": [{"key": "x", "operator": "Exists"}], "imagePullSecrets": [{"name": "x"}]}],
     "environment_from": [[{"secretRef": {"name": "more"}}]],
     "callers": [[{"namespaceSelector": {"matchLabels": {"a": "b"}}}]], "egress": [[{"ports": [{"port": 443}]}]], "metrics_enabled": [True],
-    "metrics_namespace": ["prometheus"], "service_monitor_enabled": [True], "service_monitor_labels": [{"release": "prometheus"}],
 }  # fmt: skip
+#: The same of one with metrics.
+METRICS: dict[str, list[Any]] = {
+    "metrics_port": [9000], "metrics_namespace": ["prometheus"], "metrics_pods": [{"app": "prometheus"}], "metrics_backup_hours": [170],
+    "service_monitor_enabled": [True], "port": [8080], "auth": ["basic"], "environment": [{"MLFLOW_BACKEND_STORE_URI": "postgresql://db/own"}],
+}
+METRICS_LOGIN: dict[str, Any] = {"metrics_enabled": True, "metrics_user": "counter", "metrics_secret": {"name": "login", "key": "k"}}
 #: The same of a server with a name outside the cluster.
 PUBLIC: dict[str, list[Any]] = {
     "host": ["experiments.akko.local"], "ingress_class": ["nginx", "haproxy"], "ingress_annotations": [{"a/b": "c"}],
@@ -144,7 +150,8 @@ def servers() -> list[dict[str, Any]]:
     """The variables of servers."""
     basic = {"ingress_auth": "basic", **ENTRANCE}
     return [
-        *one_by_one(SERVER, {}), *one_by_one(SERVER, {"auth": "basic", "max_replicas": 3}), *one_by_one(PUBLIC, ENTRANCE), *one_by_one(PUBLIC, basic),
+        *one_by_one(SERVER, {}), METRICS_LOGIN, *one_by_one(METRICS, {"metrics_enabled": True, "service_monitor_labels": {"release": "prometheus"}}),
+        *one_by_one(SERVER, {"auth": "basic", "max_replicas": 3}), *one_by_one(PUBLIC, ENTRANCE), *one_by_one(PUBLIC, basic),
         *one_by_one(PUBLIC, ENTRANCE | {"gateways": [{"name": "public"}], "tls": "external"}),
         *one_by_one(PUBLIC, ENTRANCE | {"sso": LOGIN}), *one_by_one(JWT, TOKENS), ENTRANCE | TOKENS | {"sso": LOGIN | {"forwards_token": True}},
         ENTRANCE | {"sso": LOGIN | {"callers": [{"podSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 443}]}]}},

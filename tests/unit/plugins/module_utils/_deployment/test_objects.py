@@ -75,8 +75,8 @@ def test_what_is_made_was_claimed_and_what_is_not_wanted_is_removed() -> None:
 
 def test_the_claims_depend_on_few_variables_alone() -> None:
     """The role gives them before the others can be rendered (roles/mlflow_server/vars/main.yml)."""
-    early = "runtime auth name previous_name host gateways ingress_class ingress_auth tls http_redirect replicas max_replicas service_monitor_enabled"
-    names = [f"mlflow_server_{name}" for name in early.split()]
+    early = "runtime auth name previous_name host gateways ingress_class ingress_auth tls http_redirect replicas max_replicas metrics_enabled"
+    names = [f"mlflow_server_{name}" for name in (*early.split(), "service_monitor_enabled")]
     for given in variants.servers():
         every = deployments.server(**given)["variables"]
         sso = given.get("sso", {})

@@ -55,6 +55,11 @@ def test_nothing_is_said_where_nothing_is_wrong(given: dict[str, Any]) -> None:
     (ROUTE | {"tls": "generated"}, "mlflow_server_tls: 'generated' is for an Ingress"),
     (PUBLIC | {"tls": "cert_manager"}, "no issuer is set; set the name of a ClusterIssuer"),
     (PUBLIC | {"tls": "provided", "tls_certificate": "c"}, "provided needs mlflow_server_tls_certificate and mlflow_server_tls_key"),
+    ({"metrics_enabled": True, "metrics_port": 5000}, "mlflow_server_metrics_port: 5000 is mlflow_server_port, too; set another, such as 9464"),
+    ({"metrics_backup_hours": 0}, "mlflow_server_metrics_backup_hours: 0 is too short"),
+    ({"metrics_user": "counter"}, "mlflow_server_metrics_user: is 'counter', and mlflow_server_metrics_secret names ''; set both"),
+    ({"metrics_secret": {"name": "x"}}, "mlflow_server_metrics_user: is '', and mlflow_server_metrics_secret names 'x'; set both"),
+    ({"runtime": "embedded", "metrics_user": "counter", "metrics_secret": {"name": "x"}}, "mlflow_server_metrics_user: 'counter' is for Kubernetes"),
     ({"service_monitor_enabled": "yes"}, "mlflow_server_service_monitor_enabled: there are no metrics to collect"),
     ({"replicas": 3, "max_replicas": 2}, "mlflow_server_max_replicas: 2 is below mlflow_server_replicas, 3; raise it, or set 0"),
     ({"workers": 4, "pool_size": 20}, "2 pods, one of them while a rolling update lasts, × 4 workers × 2 engines × (20 + 5) connections = 400, but"),
@@ -119,7 +124,7 @@ def test_a_certificate_that_browsers_would_refuse_is_refused_first(certificate: 
     ({"host": "m.example", "auth": "basic", "http_redirect": True}, ["Middleware"]),
     ({"host": "m.example", "auth": "basic", "http_redirect": "no"}, []),
     (PUBLIC | {"tls": "cert_manager"}, ["Middleware", "Certificate"]),
-    ({"service_monitor_enabled": True}, ["ServiceMonitor"]),
+    ({"service_monitor_enabled": True}, ["ServiceMonitor", "PrometheusRule"]),
     ({"runtime": "embedded"} | PUBLIC, []),
 ])
 def test_kinds_that_not_every_cluster_has_are_looked_for(given: dict[str, Any], kinds: list[str]) -> None:
