@@ -22,6 +22,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     keycloak_decisions,
     kubernetes,
     maintenance,
+    nfs_export,
     postgresql,
     rotation,
     server_decisions,
@@ -72,6 +73,7 @@ DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "mlflow_rotation": rotation.DECISIONS,
     "mlflow_server": server_decisions.DECISIONS,
     "mlflow_verify": verification.DECISIONS,
+    "nfs": nfs_export.DECISIONS,
     "postgresql": {**postgresql.DECISIONS, **cloudnative_pg.DECISIONS},
     "sso": sso_decisions.DECISIONS,
 }
