@@ -23,6 +23,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     keycloak_decisions,
     kubernetes,
     maintenance,
+    nfs_export,
     postgresql,
     rotation,
     rotation_kubernetes,
@@ -75,6 +76,7 @@ DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "mlflow_rotation": {**rotation.DECISIONS, **rotation_kubernetes.DECISIONS},
     "mlflow_server": server_decisions.DECISIONS,
     "mlflow_verify": verification.DECISIONS,
+    "nfs": nfs_export.DECISIONS,
     "postgresql": {**postgresql.DECISIONS, **cloudnative_pg.DECISIONS},
     "sso": sso_decisions.DECISIONS,
 }

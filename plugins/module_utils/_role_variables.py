@@ -20,7 +20,7 @@ PUBLISHED = frozenset(
     "python_env_interpreter python_env_mark python_env_ready python_env_works".split()
 )
 #: Roles whose names others use for variables too: only what is nearly one of ours is an error.
-_COMMON = frozenset({"embedded", "k3s", "keycloak", "kubernetes", "postgresql"})
+_COMMON = frozenset({"embedded", "k3s", "keycloak", "kubernetes", "nfs", "postgresql"})
 #: How similar two names are that may be the same one misspelt, from 0 to 1; and the least for a suggestion.
 _NEAR, _RESEMBLES = 0.88, 0.6
 _BOOLEANS = frozenset({"yes", "on", "1", "true", "t", "y", "no", "off", "0", "false", "f", "n"})

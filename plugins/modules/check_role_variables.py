@@ -14,8 +14,8 @@ author: The mlops.mlflow maintainers (@mlops-mlflow)
 description:
   - Fails if a variable with the prefix of one of this collection's roles is unknown to that role, and suggests the most similar one, or if a
     variable has a value that its role does not take. Runs on the control node, for all hosts of the play at once, and contacts none of them.
-  - For prefixes that other roles use too, C(k3s_), C(keycloak_), C(kubernetes_), C(postgresql_) and C(embedded_), only a variable whose name is
-    nearly that of a known one, and whose value would suit it, counts as misspelt.
+  - For prefixes that other roles use too, C(k3s_), C(keycloak_), C(kubernetes_), C(nfs_), C(postgresql_) and C(embedded_), only a variable whose name
+    is nearly that of a known one, and whose value would suit it, counts as misspelt.
   - Templates that cannot be rendered yet are not checked, and texts are not rendered.
   - The playbooks of this collection begin with it; in your own, import C(mlops.mlflow.check_variables) before plays that use its roles.
 extends_documentation_fragment:

@@ -60,6 +60,31 @@ def up(count: int, prefix: str = "akko", airgap: bool = False, k3s: str | None =
     return here
 
 
+def add(name: str) -> Host:
+    """Bring up one more host, beside the cluster, as nfs_server of the inventory. Nothing is done where it is up already."""
+    here = present()
+    if name in {host.name for host in here.hosts}:
+        return here.host(name)
+    taken = {host.address for host in here.hosts}
+    free = next(address for index in range(100) if (address := network.address(index)) not in taken)
+    host = Host(name, free, is_node=False)
+    here.hosts.append(host)
+    here.save()
+    machine.create(host, here.hosts, here.airgap)
+    machine.boot(host)
+    here.save()
+    machine.wait(host)
+    return host
+
+
+def remove(name: str) -> None:
+    """Remove a host that was added."""
+    here = present()
+    machine.destroy(here.host(name))
+    here.hosts = [host for host in here.hosts if host.name != name]
+    here.save()
+
+
 def make() -> None:
     """Make all that is kept between runs, and install what hosts need of this machine, so that ``up`` and scenarios take seconds."""
     debian.require(*PROGRAMS, "debootstrap", "gcc", "zstd")
@@ -142,7 +167,12 @@ def _arguments() -> argparse.ArgumentParser:
     command.add_argument("--prefix", default="akko", help="what their names begin with (default akko: akko-1, akko-2 …)")
     command.add_argument("--airgap", action="store_true", help="they reach one another and this machine, nobody else")
     command.add_argument("--k3s", metavar="standin|PATH", help="serve this release of k3s on the bridge")
-    for name, text in {"start": "boot a stopped host", "reboot": "boot a host anew"}.items():
+    for name, text in {
+        "start": "boot a stopped host",
+        "reboot": "boot a host anew",
+        "add": "bring up one more, beside the cluster",
+        "remove": "remove one of these",
+    }.items():
         commands.add_parser(name, help=text).add_argument("name")
     command = commands.add_parser("stop", help="shut a host down")
     command.add_argument("name")
@@ -184,6 +214,8 @@ def _work(said: argparse.Namespace) -> None:
         "start": lambda: start(said.name),
         "stop": lambda: stop(said.name, said.kill),
         "reboot": lambda: reboot(said.name),
+        "add": lambda: _print(add(said.name).address),
+        "remove": lambda: remove(said.name),
         "ssh": lambda: _ssh(said.name, said.words),
         "inventory": lambda: _print(inventory(present().hosts, present().servers)),
         "status": lambda: _print(status()),

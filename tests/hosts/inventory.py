@@ -9,7 +9,7 @@ from state import KEY, Host
 
 
 def inventory(hosts: Sequence[Host], servers: int) -> str:
-    """The first hosts as k3s_server, so many of them, the others as k3s_agent."""
+    """The first hosts as k3s_server, so many of them, the others as k3s_agent, and those beside the cluster as nfs_server."""
     variables = {
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(KEY),
@@ -17,6 +17,7 @@ def inventory(hosts: Sequence[Host], servers: int) -> str:
         "ansible_python_interpreter": "/usr/bin/python3",
     }
     entries = {host.name: {"ansible_host": host.address, **variables} for host in hosts}
-    listed = list(entries.items())
-    groups = {"k3s_server": {"hosts": dict(listed[:servers])}, "k3s_agent": {"hosts": dict(listed[servers:])}}
+    listed = [host.name for host in hosts if host.is_node]
+    named = {"k3s_server": listed[:servers], "k3s_agent": listed[servers:], "nfs_server": [host.name for host in hosts if not host.is_node]}
+    groups = {group: {"hosts": {name: entries[name] for name in names}} for group, names in named.items() if names or group != "nfs_server"}
     return yaml.safe_dump(groups, sort_keys=False)

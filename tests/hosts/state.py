@@ -46,6 +46,7 @@ class Host:
     name: str
     address: str
     process: Process = field(default_factory=Process)
+    is_node: bool = True
 
     @property
     def folder(self) -> Path:
@@ -90,5 +91,5 @@ def load() -> State | None:
     if not FILE.exists():
         return None
     read = json.loads(FILE.read_text())
-    hosts = [Host(host["name"], host["address"], Process(**host["process"])) for host in read.pop("hosts")]
+    hosts = [Host(**host | {"process": Process(**host["process"])}) for host in read.pop("hosts")]
     return State(hosts=hosts, release=Process(**read.pop("release")), **read)
