@@ -192,12 +192,22 @@ def _dict(name: str, value: Any, option: Mapping[str, Any]) -> Iterator[str]:
         else:
             near = difflib.get_close_matches(str(key), keys, 1, _RESEMBLES)
             remedy = f"rename it to {near[0]}, or remove it" if near else f"use {', '.join(keys)}"
-            yield f"{name}.{key}: there is no such key; {remedy}"
+            yield f"{name}.{_key(key)}: there is no such key; {remedy}"
 
 
 _CHECKS: dict[str, Callable[[str, Any, Mapping[str, Any]], Iterator[str]]] = {
     "int": _number, "bool": _boolean, "str": _text, "path": _text, "list": _list, "dict": _dict,
 }  # fmt: skip
+
+
+def _key(key: Any) -> str:
+    r"""A key as it is written in a path, on one line.
+
+    >>> [_key(key) for key in ("port", 1, "\n", "")]
+    ['port', '1', "'\\n'", "''"]
+    """
+    text = str(key)
+    return text if text and text.isprintable() else repr(text)
 
 
 def _plain(value: Any) -> Any:

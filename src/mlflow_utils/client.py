@@ -5,6 +5,7 @@ Importing this module reads and changes nothing. `connect` does: see there.
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import os
 import time
@@ -50,6 +51,8 @@ VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "s3_region": ("AWS_DEFAULT_REGION", "AWS_REGION"),
     "s3_ca_path": ("AWS_CA_BUNDLE",),
 }
+#: Where Kubernetes mounts a pod's token, which it renews: the one path that MLflow reads (mlflow/tracking/request_auth/kubernetes).
+SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 #: Names the settings file where `load_settings` is given none.
 FILE_VARIABLE: Final = "MLFLOW_UTILS_FILE"
 
@@ -304,10 +307,31 @@ class _Authorization:
         return request
 
 
+def is_service_account() -> bool:
+    """Whether ``MLFLOW_TRACKING_AUTH`` has MLflow send the token of the pod's service account, which settings with credentials override."""
+    return os.environ.get("MLFLOW_TRACKING_AUTH", "") in ("kubernetes", "kubernetes-namespaced")
+
+
+class _ServiceAccount:
+    """Adds the pod's token to each request, and with ``kubernetes-namespaced`` the pod's namespace as the workspace, as MLflow does.
+
+    A token that cannot be read is left out: the server's answer says what is missing.
+    """
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        wanted = {"Authorization": ("Bearer ", SERVICE_ACCOUNT_TOKEN)}
+        if os.environ["MLFLOW_TRACKING_AUTH"] == "kubernetes-namespaced":
+            wanted["X-MLFLOW-WORKSPACE"] = ("", SERVICE_ACCOUNT_TOKEN.with_name("namespace"))
+        for header, (prefix, path) in wanted.items():
+            with contextlib.suppress(OSError):
+                request.headers[header] = prefix + path.read_text().strip()
+        return request
+
+
 def session(settings: Settings) -> requests.Session:
     """An HTTP session with the credentials, CA and client certificate of ``settings``, which tries once and keeps connections alive.
 
-    Without credentials, those of ``mlflow-utils login`` are sent, if there are any.
+    Without credentials, those that ``MLFLOW_TRACKING_AUTH`` names are sent, or those of ``mlflow-utils login``, if there are any.
     """
     import requests  # noqa: PLC0415 - not needed to read settings
 
@@ -321,6 +345,8 @@ def session(settings: Settings) -> requests.Session:
         http.auth = _Authorization(f"Basic {base64.b64encode(pair.encode()).decode()}")
     elif settings.token is not None:
         http.auth = _Authorization(f"Bearer {settings.token.get_secret_value()}")
+    elif is_service_account():
+        http.auth = _ServiceAccount()
     elif file().exists():
         # Asked at each request, since it is renewed.
         http.auth = lambda request: _Authorization(f"Bearer {token}")(request) if (token := bearer(settings.tracking_uri)) else request

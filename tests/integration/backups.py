@@ -76,10 +76,9 @@ class Backups:
 def made(name: str, first_port: int, **variables: Any) -> Iterator[Backups]:
     """A stack with something in it, and no backup yet."""
     stack = Deployment(name, first_port, {"mlflow_server_auth": "basic", **variables})
-    stack.remove()
     backups = Backups(stack)
     try:
-        stack.up()
+        stack.deploy()
         put_something(stack)
         yield backups
     finally:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import stack_packages
 from harness import COLLECTIONS, ROOT, Stack
 
 INVENTORY = COLLECTIONS / "ansible_collections/mlops/mlflow/inventories/embedded/hosts.yml"
@@ -103,7 +104,14 @@ class Deployment:
         results = self.play("site", *arguments, **variables)
         failed = [result for result in results if result.failed and "Wait until" not in result.name]
         assert not failed, failed
+        stack_packages.keep(self.home)
         return results
+
+    def deploy(self) -> None:
+        """The same for a new stack, in place of an old one. If a stack of this machine has had the packages, pip need not run."""
+        self.remove()
+        stack_packages.lend(self.home)
+        self.up()
 
     def stop(self) -> list[TaskResult]:
         """``stop.yml``, which must not fail and keeps the data."""
@@ -162,9 +170,10 @@ def shared_stack(deployment: Deployment) -> Stack:
         return Stack(**json.loads(Path(description).read_text()))
     with _told(deployment) as (path, run):
         if run != os.environ[RUN]:
-            if not os.environ.get("MLFLOW_TEST_KEEP"):
-                deployment.remove()
-            deployment.up()
+            if os.environ.get("MLFLOW_TEST_KEEP"):
+                deployment.up()
+            else:
+                deployment.deploy()
             path.write_text(os.environ[RUN])
     return deployment.stack()
 

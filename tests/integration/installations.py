@@ -19,6 +19,8 @@ REQUIREMENTS = {
     "3.16.1": ROOT / "tests/integration/requirements/mlflow-3.16.1.txt",
     "2.22.5": ROOT / "tests/integration/requirements/mlflow-2.22.5.txt",
 }
+#: What is kept on this machine for all checkouts.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlops-mlflow"
 #: Makes a database with the version's tables, which takes a starting server six seconds: ``mlflow db upgrade`` of 2.22 wants a filled one.
 SCHEMA = "import sys, mlflow.store.db.utils as u; u._initialize_tables(u.create_sqlalchemy_engine(sys.argv[1]))"
 
@@ -35,8 +37,7 @@ def installation(version: str) -> Installation:
     """The installation of ``version``, made if it is not there. Raises RuntimeError if it cannot be made."""
     requirements = REQUIREMENTS[version]
     digest = hashlib.sha256(requirements.read_bytes() + SCHEMA.encode() + sys.version.encode()).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlops-mlflow" / "servers"
-    home = cache / f"{version}-{digest}"
+    home = CACHE / "servers" / f"{version}-{digest}"
     made = Installation(home / "venv/bin/python", home / "empty.db")
     home.mkdir(parents=True, exist_ok=True)
     with (home / "lock").open("w") as lock:

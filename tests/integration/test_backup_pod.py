@@ -79,10 +79,9 @@ class Pod:
 def pod() -> Iterator[Pod]:
     """A stack with accounts and artifacts in S3, and something in it."""
     stack = Deployment("backup-pod", 27680, {"mlflow_server_auth": "basic"})
-    stack.remove()
     made = None
     try:
-        stack.up()
+        stack.deploy()
         put_something(stack)
         made = Pod(stack)
         yield made

@@ -32,8 +32,7 @@ def stack() -> Iterator[Deployment]:
     kept = bool(os.environ.get("MLFLOW_TEST_KEEP")) and (stack.home / "verified").exists()
     try:
         if not kept:
-            stack.remove()
-            stack.up()
+            stack.deploy()
         yield stack
     finally:
         if not os.environ.get("MLFLOW_TEST_KEEP"):

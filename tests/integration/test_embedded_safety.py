@@ -17,6 +17,7 @@ from pathlib import Path
 import boto3
 import psycopg2
 import pytest
+import stack_packages
 from botocore.config import Config
 from deployment import INVENTORY, PLAYBOOK, Deployment, changed
 from doors import SHELL, Answer, Somebody, open_to_others, requests
@@ -33,6 +34,7 @@ def stack() -> Iterator[Deployment]:
     """A deployment of its own, not there yet."""
     deployment = Deployment("safety", 27400, {"mlflow_server_auth": "basic", "artifact_store_provider": "embedded"})
     deployment.remove()
+    stack_packages.lend(deployment.home)
     yield deployment
     deployment.remove()
 

@@ -72,9 +72,10 @@ def deployment(issuer: Issuer) -> Iterator[Deployment]:
         "mlflow_server_auth": "jwt", "mlflow_server_workers": 2, "mlflow_server_jwt_issuers": [trusted], "mlflow_server_jwt_roles": ROLES,
         "mlflow_server_default_permission": "NO_PERMISSIONS", "mlflow_server_auth_cache_ttl": CACHED,
     })  # fmt: skip
-    if not os.environ.get("MLFLOW_TEST_KEEP"):
-        made.remove()
-    made.up()
+    if os.environ.get("MLFLOW_TEST_KEEP"):
+        made.up()
+    else:
+        made.deploy()
     yield made
     if not os.environ.get("MLFLOW_TEST_KEEP"):
         made.remove()

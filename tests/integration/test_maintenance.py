@@ -129,8 +129,7 @@ def server() -> Iterator[Server]:
     kept = bool(os.environ.get("MLFLOW_TEST_KEEP")) and (stack.home / "verified").exists()
     try:
         if not kept:
-            stack.remove()
-            stack.up()
+            stack.deploy()
         yield Server(stack)
     finally:
         if not os.environ.get("MLFLOW_TEST_KEEP"):

@@ -281,8 +281,7 @@ def stack() -> Iterator[Stack]:
             if os.environ.get("MLFLOW_TEST_KEEP") and (deployment.home / "mlflow/server.env").exists():
                 made.sql("TRUNCATE webhooks, secrets CASCADE")
             else:
-                deployment.remove()
-                deployment.up()
+                deployment.deploy()
             made.put()
             yield made
         finally:

@@ -109,16 +109,21 @@ def test_several_of_one_name(run: ModuleRunner, client: RestClient) -> None:
 
 def test_writers_at_once_make_one(run: ModuleRunner, client: RestClient) -> None:
     results: list[dict[str, Any]] = []
+    declarations: list[dict[str, Any]] = []
+    hook = {"name": "test.race", "url": URL, "events": ["prompt.created"]}
 
     def write() -> None:
-        results.append(run(MODULE, {"name": "test.race", "url": URL, "events": ["prompt.created"]}))
+        results.append(run(MODULE, hook))
 
-    threads = [threading.Thread(target=write) for _writer in range(3)]
+    def declare() -> None:
+        declarations.append(run("mlflow_resources", {"webhooks": [hook]}))
+
+    threads = [threading.Thread(target=target) for target in (write, write, write, declare)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [result.get("failed") for result in results] == [None] * 3, results
+    assert [result.get("failed") for result in results + declarations] == [None] * 4, results + declarations
     (only,) = run.succeed(f"{MODULE}_info", name="test.race")["webhooks"]
     assert {result["webhook"]["webhook_id"] for result in results} == {only["webhook_id"]}
 

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from identity_provider import PENDING, Answer, IdentityProvider
 from keycloak import Keycloak
 from mlflow_server import free_port
 from test_cli import execute
 from test_cli import settings as environment
 
-from mlflow_utils.client import Client, load_settings
+from mlflow_utils import client as client_module
+from mlflow_utils.client import Client, load_settings, session
 from mlflow_utils.login import LoginError, access_token, login, logins, logout, oidc, stored
 from mlflow_utils.login.provider import BearerToken
 
@@ -287,3 +289,29 @@ def test_keycloak(tmp_path: Path, kept: Path) -> None:
         assert keycloak.user_of(access_token(uri) or "") == "alice"
         assert logout(uri)
         assert keycloak.sessions("alice") == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "sent"),
+    [
+        ({"MLFLOW_TRACKING_AUTH": "kubernetes"}, [("Bearer first", None), ("Bearer second", None), (None, None)]),
+        ({"MLFLOW_TRACKING_AUTH": "kubernetes-namespaced"}, [("Bearer first", "team"), ("Bearer second", "team"), (None, "team")]),
+        ({"MLFLOW_TRACKING_AUTH": "kubernetes", "MLFLOW_TRACKING_TOKEN": "given"}, [("Bearer given", None)] * 3),
+        ({"MLFLOW_TRACKING_AUTH": "other"}, [("Bearer of the login", None)] * 3),
+    ],
+)
+def test_a_pod_sends_its_service_account_token_as_it_is_now(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], sent: list[tuple[str | None, str | None]]
+) -> None:
+    token = tmp_path / "token"
+    monkeypatch.setattr(client_module, "SERVICE_ACCOUNT_TOKEN", token)
+    (tmp_path / "namespace").write_text("team\n")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with logged_in(issued("of the login")), session(load_settings(tracking_uri=SERVER)) as http:
+        got = []
+        for now in ("first\n", "second\n", ""):
+            token.write_text(now) if now else token.unlink()
+            headers = http.prepare_request(requests.Request("GET", SERVER)).headers
+            got.append((headers.get("Authorization"), headers.get("X-MLFLOW-WORKSPACE")))
+    assert got == sent

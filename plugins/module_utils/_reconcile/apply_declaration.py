@@ -99,8 +99,12 @@ def plan_all(params: Mapping[str, Any], kinds: Kinds, workers: Workers) -> list[
         if kind.resolved:
             stored = None if states is None else {kind.rules.identity(state) for state in states}
             entries = results(workers.run(partial(_resolving, kind, stored), list(enumerate(entries, 1))))
-        if states is None:
-            states = [state for state in results(workers.run(partial(_reading, kind), _numbered(kind, entries))) if state is not None]
+        identity = kind.rules.identity
+        passing = {identity(state) for state in states or () if kind.momentary(state)}
+        unread = [one for one in _numbered(kind, entries) if states is None or identity(one[1]) in passing]
+        read = [state for state in results(workers.run(partial(_reading, kind), unread)) if state is not None]
+        again = {identity(entry) for _number, entry, _surroundings in unread}
+        states = [*(state for state in states or () if identity(state) not in again), *read]
         items += _planned(kind, entries, states, params, workers)
     _check(workers, items)
     return items

@@ -141,6 +141,8 @@ class Kind:
     listing: Callable[[Any, Listings], Iterable[State]] | None = None
     #: Options that listings do not contain: if an entry sets one, the adapter's ``completed`` turns the listed state into what ``read`` returns.
     unlisted: frozenset[str] = frozenset()
+    #: Whether a listed state may last for a moment only, so that ``read`` is asked for a declared resource, which waits.
+    momentary: Callable[[State], bool] = _never
     #: Whether several resources may have the same identity. They are distinguished by their order, and the adapter takes ``Surroundings``.
     repeats: bool = False
     #: The section of the resource that it is part of, which is identified by the first part of the identity.

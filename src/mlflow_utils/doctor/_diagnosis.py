@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..client import Settings
+from ..client import Settings, is_service_account
 from ..login.provider import bearer
 from . import findings, probe, rules
 from .findings import CHECKS, Check, Finding, Status, Verdict
@@ -127,8 +127,15 @@ class _Patient:
     def login(self) -> Verdict:
         assert self._search
         settings = self._settings
-        gave = "the password of MLFLOW_TRACKING_USERNAME" if settings.username else "the token of MLFLOW_TRACKING_TOKEN" if settings.token else ""
-        return rules.judge_login(self._search, gave or ("the token of mlflow-utils login" if bearer(settings.tracking_uri) else ""))
+        if settings.username:
+            gave = "the password of MLFLOW_TRACKING_USERNAME"
+        elif settings.token:
+            gave = "the token of MLFLOW_TRACKING_TOKEN"
+        elif is_service_account():
+            gave = "the service account's token of MLFLOW_TRACKING_AUTH"
+        else:
+            gave = "the token of mlflow-utils login" if bearer(settings.tracking_uri) else ""
+        return rules.judge_login(self._search, gave)
 
     def database(self) -> Verdict:
         assert self._search

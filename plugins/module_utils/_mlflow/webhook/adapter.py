@@ -197,5 +197,6 @@ WEBHOOK = Kind(
     Webhook,
     module_options={"test": {"type": "bool", "default": False}},
     finish=Webhook.finish,
+    momentary=lambda state: bool(state["namesakes"]),
     unreadable=("secret", "add the secret to each that has one"),
 )

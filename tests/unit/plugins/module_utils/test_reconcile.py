@@ -20,6 +20,8 @@ class Library:
 
     shelves: dict[str, State] = field(default_factory=dict)
     books: list[State] = field(default_factory=list)
+    #: Shelves that a listing shows, and that are gone in a moment.
+    passing: list[State] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
 
     def close(self) -> None:
@@ -38,7 +40,7 @@ class Shelf:
     @classmethod
     def find(cls, client: Library, where: Mapping[str, Any]) -> Iterator[State]:
         client.calls.append("list shelves")
-        yield from client.shelves.values()
+        yield from [*client.shelves.values(), *client.passing]
 
     def read(self) -> State | None:
         return self._library.shelves.get(self._name)
@@ -114,6 +116,7 @@ SHELF = Kind(
     late=frozenset({"favourite"}),
     comes_last=lambda state: state.get("colour") == "mine",
     kept=lambda state: state["name"] == "built-in",
+    momentary=lambda state: state.get("colour") == "fading",
     undeclared="ask for it",
     exported=lambda entries, sections, portable: [{**entry, "books": len(sections.get("books", []))} for entry in entries],
 )
@@ -187,6 +190,12 @@ def test_what_may_break_the_connection_is_changed_last_and_what_is_kept_is_not_p
     writes = [call.split()[:3] for call in library.calls if not call.startswith("list")]
     assert writes == [["create", "shelf", "new"], ["delete", "shelf", "old"], ["update", "shelf", "me"]]
     assert result["counts"] == {"created": 1, "changed": 1, "deleted": 1, "same": 0}
+
+
+def test_what_lasts_for_a_moment_is_read_again_and_neither_changed_nor_pruned() -> None:
+    library = Library(shelves={"a": {"name": "a", "colour": "red"}}, passing=[{"name": "a", "colour": "fading"}])
+    result = run(library, shelves=[{"name": "a", "colour": "red"}], prune=["shelves"])
+    assert (result["changed"], result["counts"]["same"]) == (False, 1)
 
 
 def test_an_export_says_what_it_leaves_out() -> None:

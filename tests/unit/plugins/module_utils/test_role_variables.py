@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mlops.mlflow.plugins.module_utils import _role_variables
@@ -118,5 +118,6 @@ JSON = st.recursive(PLAIN, lambda each: st.lists(each) | st.dictionaries(st.text
 
 @settings(max_examples=40)
 @given(st.sampled_from(sorted(OPTIONS)), JSON)
+@example("sso_connection", {"\n": None})
 def test_any_value_is_judged(name: str, value: Any) -> None:
     assert all(one.startswith(name) and ";" in one and "\n" not in one for one in problems({name: value}, ROLES))
