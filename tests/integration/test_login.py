@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import chromium
 import pytest
 import yaml
 from chromium import Chromium
@@ -30,7 +31,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import oa
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso import PORT, Sso
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, chromium.needed]
 HOST, KEYCLOAK, PROXY, TRAEFIK = "experiments.akko.local", 27543, 27544, 27545
 #: Logs a run with the session that a page of MLflow's has.
 LOG_A_RUN = """

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from websocket import WebSocket, create_connection
 
+needed = pytest.mark.skipif(not shutil.which("chromium"), reason="NOT RUN: this machine has no Chromium: apt-get install chromium")
 #: How long a page may take, on a machine that may be busy.
 PATIENCE = 240
 #: The innermost elements of what is shown, with what they say. A menu's or a table's own components may be in shadows.
@@ -46,13 +47,11 @@ class Chromium:
     """A browser with one page. It knows addresses of names that no DNS knows, with a port if it is another, and trusts their certificates alone."""
 
     def __init__(self, folder: Path, addresses: Mapping[str, str], context: ssl.SSLContext) -> None:
-        program = shutil.which("chromium")
-        if not program:
-            pytest.skip("NOT RUN: this machine has no Chromium: apt-get install chromium")
         self.folder = folder
         keys = ",".join(key(host, address, context) for host, address in addresses.items())
         rules = ",".join([*(f"MAP {host} {address}" for host, address in addresses.items()), "MAP * ~NOTFOUND"])
-        words = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-port=0",
+        words = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                 "--remote-debugging-port=0",
                  "--remote-allow-origins=*", f"--user-data-dir={folder / 'profile'}", "--window-size=1280,900", "--disable-background-networking",
                  f"--host-resolver-rules={rules},EXCLUDE 127.0.0.1", f"--ignore-certificate-errors-spki-list={keys}", "about:blank"]
         self._log = (folder / "chromium.log").open("w")
