@@ -8,6 +8,7 @@ import argparse
 import copy
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "k3s"))
 
-from cluster import Cluster  # noqa: E402 - after the folder that it needs
+import logins  # noqa: E402 - after the folder that it needs
+from cluster import Cluster  # noqa: E402
 
 INVENTORIES = [str(ROOT / "inventories" / "akko"), "/var/tmp/mlops-mlflow-hosts/inventory"]
 PLAIN_ARCHIVE_MB = 376  # of an image with a plain `pip install mlflow psycopg2-binary boto3`
@@ -161,14 +163,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="how long the steady load lasts")
     parser.add_argument("--deployed", action="store_true", help="measure the server alone, on hosts where it runs already")
     said = parser.parse_args()
+    os.environ["MLFLOW_TEST_INVENTORY"] = ":".join(INVENTORIES)
     if said.deployed:
-        show(server(said.minutes))
+        show(itertools.chain(server(said.minutes), logins.rows(Cluster(INVENTORIES, []))))
         return
     # With their inventory, and with akko's registry.
     subprocess.run(["molecule", "destroy", "-s", "upgrade"], check=True, cwd=ROOT)
     subprocess.run(["molecule", "create", "-s", "upgrade"], check=True, cwd=ROOT)
     try:
         show(itertools.chain(deployment(), server(said.minutes)))
+        show(logins.rows(Cluster(INVENTORIES, [])))
     finally:
         subprocess.run(["molecule", "destroy", "-s", "upgrade"], check=True, cwd=ROOT)
 

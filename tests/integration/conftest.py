@@ -21,6 +21,12 @@ def pytest_configure() -> None:
     begin_run()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out, where the summary of all stages finds it."""
+    if any("test_login" in report.nodeid for report in terminalreporter.getreports("skipped")):
+        terminalreporter.write_line("NOT RUN: a login in a browser; it needs Chromium")
+
+
 @pytest.hookimpl(trylast=True)  # after the fixtures, whose teardown uses the servers
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove it and the other servers, unless this is one of several processes."""

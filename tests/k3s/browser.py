@@ -39,7 +39,7 @@ class Page:
 
 @dataclass
 class Browser:
-    """A browser that knows addresses of names that no DNS knows, and trusts the authorities of ``context``."""
+    """A browser that knows addresses of names that no DNS knows, with a port if it is another, and trusts the authorities of ``context``."""
 
     addresses: Mapping[str, str]
     context: ssl.SSLContext
@@ -55,7 +55,8 @@ class Browser:
         self.cookies.add_cookie_header(asked)
         host = parts.hostname or ""
         connection = http.client.HTTPSConnection(host, parts.port or 443, context=self.context, timeout=60)
-        plain = socket.create_connection((self.addresses.get(host, host), connection.port), 60)
+        address, _colon, port = self.addresses.get(host, host).partition(":")
+        plain = socket.create_connection((address, int(port or connection.port)), 60)
         connection.sock = self.context.wrap_socket(plain, server_hostname=host)
         try:
             target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))

@@ -7,13 +7,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from cluster import Cluster
+from others import apply, thing
 from playbook import Run, play, roles_playbook
 
 # Not for what they break, but for the minutes that they take.
@@ -95,10 +96,11 @@ class Trusting:
     image: str
     check: Run
     first: Run
+    variables: dict[str, Any] = field(default_factory=lambda: VARIABLES)
 
     def run(self, *words: str, roles: tuple[str, ...] = SITE, **variables: Any) -> Run:
         """Run the roles of the server, its declaration and its clients."""
-        return play(roles_playbook(self.folder, roles), {**VARIABLES, **self.own, **variables}, words=words, timeout=1200)
+        return play(roles_playbook(self.folder, roles), {**self.variables, **self.own, **variables}, words=words, timeout=1200)
 
     @property
     def own(self) -> dict[str, Any]:
@@ -130,16 +132,12 @@ class Trusting:
         assert found, log
         return json.loads(found[0].removeprefix("said:"))
 
-    def administrator(self, path: str) -> Any:
-        """An answer to the administrator."""
+    def administrator(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """An answer to the administrator; with a body, to a POST."""
         password = self.cluster.secret(NAME)["admin-password"]
         url = f"http://{self.cluster.get('service', NAME)['spec']['clusterIP']}:5000{path}"
-        return json.loads(self.cluster.run("curl -sSf -K -", stdin=f'user = "admin:{password}"\nurl = "{url}"\n'))
-
-
-def thing(kind: str, name: str, namespace: str = "", api_version: str = "v1", **more: Any) -> dict[str, Any]:
-    """An object of somebody else."""
-    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **({"namespace": namespace} if namespace else {})}, **more}
+        post = f'json = {json.dumps(json.dumps(body))}\n' if body is not None else ""
+        return json.loads(self.cluster.run("curl -sSf -K -", stdin=f'user = "admin:{password}"\nurl = "{url}"\n{post}'))
 
 
 @pytest.fixture(scope="module")
@@ -160,8 +158,7 @@ def trusting(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     try:
         run = made.run(roles=("postgresql",), mlflow_clients=[])
         assert run.status == 0, run.output
-        listed = {"apiVersion": "v1", "kind": "List", "items": [*objects, thing("PersistentVolumeClaim", CLAIM, NAMESPACE, spec=claim)]}
-        apart.run("k3s kubectl apply --field-manager=kubectl-create -f -", stdin=json.dumps(listed))
+        apply(apart, [*objects, thing("PersistentVolumeClaim", CLAIM, NAMESPACE, spec=claim)])
         run = made.run(roles=SITE[:-1], mlflow_clients=[])
         assert run.status == 0, run.output
         made.check = made.run("--check")

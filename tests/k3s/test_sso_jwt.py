@@ -14,8 +14,9 @@ import pytest
 import test_sso
 from cluster import Cluster
 from keycloak_server import KeycloakServer
+from login_realm import GROUP, SECRET
 from playbook import play, roles_playbook
-from test_sso import GROUP, REFRESH, SECRET, Behind
+from test_sso import REFRESH, Behind
 
 pytestmark = [
     pytest.mark.akko, pytest.mark.alters, pytest.mark.long,

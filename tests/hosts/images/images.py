@@ -10,23 +10,25 @@ from typing import Any
 import cache
 import debian
 from command import progress
-from images import archive, keycloak, trees
+from images import archive, clients, keycloak, trees
 from versions import VERSIONS
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an image is made: its names, what fills its tree, how it runs, and the parts that are in it."""
+    """How an image is made: its names, what fills its tree, how it runs, the parts that are in it, and what else it depends on."""
 
     names: tuple[str, ...]
     fill: Callable[[Path], None]
     config: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
+    content: tuple[str, ...] = ()
 
     def inputs(self) -> list[object]:
         """All that the image depends on."""
         sources = [(Path(__file__).parent / name).read_text() for name in ("archive.py", "trees.py", "pause.c")]
-        return [self.names, dict(self.config), [_version(part) for part in self.parts], sources, VERSIONS["debian"]]
+        more = [self.content] if self.content else []
+        return [self.names, dict(self.config), [_version(part) for part in self.parts], sources, VERSIONS["debian"], *more]
 
 
 def _version(part: str) -> object:
@@ -51,6 +53,14 @@ def _with_shell(part: str, place: str) -> Callable[[Path], None]:
         trees.program(tree, part, place)
 
     return fill
+
+
+def _client(name: str, fill: Callable[[Path], None], **environment: str) -> Recipe:
+    """A program that uses MLflow, with what the role mlflow_clients says that its image needs."""
+    content = clients.content(name)
+    env = [archive.PATH, "LANG=C.UTF-8", *(f"{key}={value}" for key, value in environment.items())]
+    version = content[0].partition("==")[2]
+    return Recipe((f"docker.io/tests/{name}:{version}",), fill, {"Env": env, "User": "10001:0"}, (), content)
 
 
 AIRGAP = {
@@ -125,6 +135,8 @@ ON_DEMAND = {
         {"Entrypoint": ["/opt/keycloak/bin/kc.sh"], "User": "1000", "Env": [archive.PATH, "LANG=C.UTF-8", "KC_RUN_IN_CONTAINER=true"]},
         ("keycloak",),
     ),
+    "jupyterhub": _client("jupyterhub", clients.jupyterhub),
+    "airflow": _client("airflow", clients.airflow, **clients.AIRFLOW),
 }
 
 

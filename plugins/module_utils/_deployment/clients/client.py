@@ -308,8 +308,9 @@ class Kind:
 
 
 def packages(client: Client) -> list[str]:
-    """Return what the client's image needs, as pip takes it."""
-    more = {"boto3": client.entry.artifact_store_access, "mlflow-utils": client.entry.trust_sklearn}
+    """Return what the client's image needs, as pip takes it. MLflow writes scikit-learn's models with skops, which comes with mlflow alone."""
+    entry = client.entry
+    more = {"boto3": entry.artifact_store_access, "mlflow-utils": entry.trust_sklearn, "skops<1": entry.trust_sklearn}
     mlflow = "mlflow-skinny[kubernetes]>=3.11.1,<4" if client.account else "mlflow-skinny>=3,<4"
     return [mlflow, *(name for name, is_needed in more.items() if is_needed)]
 

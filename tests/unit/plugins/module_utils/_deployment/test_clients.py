@@ -331,7 +331,7 @@ def test_the_report_is_line_by_line() -> None:
         "mlflow-skinny>=3,<4",
         "  Its environment changed: notebook servers get it when they are started again, by their users from the hub's control panel for instance. "
         "Nothing was restarted",
-        "Client airflow in namespace etl: not verified; its image needs mlflow-skinny>=3,<4, mlflow-utils",
+        "Client airflow in namespace etl: not verified; its image needs mlflow-skinny>=3,<4, mlflow-utils, skops<1",
     ]
     assert "to be verified" in decided("report", HUB, check_mode=True, **given)[0]
 
