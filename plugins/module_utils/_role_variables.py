@@ -14,8 +14,8 @@ from typing import Any
 PUBLISHED = frozenset(
     "artifact_store_claims mlflow_clients_claims mlflow_clients_report mlflow_server_claims postgresql_claims sso_claims "
     "keycloak_claims keycloak_connection "
-    "embedded_place embedded_runtime embedded_secrets kubernetes_applied kubernetes_certificates kubernetes_egress kubernetes_given_keys kubernetes_found_secrets "
-    "kubernetes_runtime kubernetes_secrets kubernetes_server_pod kubernetes_workloads mlflow_image_reference "
+    "embedded_place embedded_runtime embedded_secrets kubernetes_applied kubernetes_certificates kubernetes_egress kubernetes_found_secrets "
+    "kubernetes_given_keys kubernetes_runtime kubernetes_secrets kubernetes_server_pod kubernetes_workloads mlflow_image_reference "
     "mlflow_server_endpoint postgresql_connection artifact_store_connection sso_connection "
     "python_env_interpreter python_env_mark python_env_ready python_env_works".split()
 )
