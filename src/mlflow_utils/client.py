@@ -5,7 +5,6 @@ Importing this module reads and changes nothing. `connect` does: see there.
 from __future__ import annotations
 
 import base64
-import contextlib
 import functools
 import os
 import time
@@ -19,6 +18,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ._authorization import Authorization, ServiceAccount, is_service_account
 
 if TYPE_CHECKING:
     import requests
@@ -51,8 +52,6 @@ VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "s3_region": ("AWS_DEFAULT_REGION", "AWS_REGION"),
     "s3_ca_path": ("AWS_CA_BUNDLE",),
 }
-#: Where Kubernetes mounts a pod's token, which it renews: the one path that MLflow reads (mlflow/tracking/request_auth/kubernetes).
-SERVICE_ACCOUNT_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 #: Names the settings file where `load_settings` is given none.
 FILE_VARIABLE: Final = "MLFLOW_UTILS_FILE"
 
@@ -296,38 +295,6 @@ class Client:
         return Health(False, number, latency, _refused(self.settings, answer))
 
 
-class _Authorization:
-    """Sets the header of that name, as requests asks of an ``auth``."""
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._value
-        return request
-
-
-def is_service_account() -> bool:
-    """Whether ``MLFLOW_TRACKING_AUTH`` has MLflow send the token of the pod's service account, which settings with credentials override."""
-    return os.environ.get("MLFLOW_TRACKING_AUTH", "") in ("kubernetes", "kubernetes-namespaced")
-
-
-class _ServiceAccount:
-    """Adds the pod's token to each request, and with ``kubernetes-namespaced`` the pod's namespace as the workspace, as MLflow does.
-
-    A token that cannot be read is left out: the server's answer says what is missing.
-    """
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        wanted = {"Authorization": ("Bearer ", SERVICE_ACCOUNT_TOKEN)}
-        if os.environ["MLFLOW_TRACKING_AUTH"] == "kubernetes-namespaced":
-            wanted["X-MLFLOW-WORKSPACE"] = ("", SERVICE_ACCOUNT_TOKEN.with_name("namespace"))
-        for header, (prefix, path) in wanted.items():
-            with contextlib.suppress(OSError):
-                request.headers[header] = prefix + path.read_text().strip()
-        return request
-
-
 def session(settings: Settings) -> requests.Session:
     """An HTTP session with the credentials, CA and client certificate of ``settings``, which tries once and keeps connections alive.
 
@@ -342,14 +309,14 @@ def session(settings: Settings) -> requests.Session:
     # As a function, which ~/.netrc does not replace.
     if settings.username is not None and settings.password is not None:
         pair = f"{settings.username}:{settings.password.get_secret_value()}"
-        http.auth = _Authorization(f"Basic {base64.b64encode(pair.encode()).decode()}")
+        http.auth = Authorization(f"Basic {base64.b64encode(pair.encode()).decode()}")
     elif settings.token is not None:
-        http.auth = _Authorization(f"Bearer {settings.token.get_secret_value()}")
+        http.auth = Authorization(f"Bearer {settings.token.get_secret_value()}")
     elif is_service_account():
-        http.auth = _ServiceAccount()
+        http.auth = ServiceAccount()
     elif file().exists():
         # Asked at each request, since it is renewed.
-        http.auth = lambda request: _Authorization(f"Bearer {token}")(request) if (token := bearer(settings.tracking_uri)) else request
+        http.auth = lambda request: Authorization(f"Bearer {token}")(request) if (token := bearer(settings.tracking_uri)) else request
     if settings.ca_path is not None:
         # By request: what is set for the session gives way to REQUESTS_CA_BUNDLE.
         http.request = functools.partial(http.request, verify=str(settings.ca_path))  # type: ignore[method-assign]

@@ -21,7 +21,7 @@ from mlflow_server import free_port
 from test_cli import execute
 from test_cli import settings as environment
 
-from mlflow_utils import client as client_module
+from mlflow_utils import _authorization
 from mlflow_utils.client import Client, load_settings, session
 from mlflow_utils.login import LoginError, access_token, login, logins, logout, oidc, stored
 from mlflow_utils.login.provider import BearerToken
@@ -304,7 +304,7 @@ def test_a_pod_sends_its_service_account_token_as_it_is_now(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], sent: list[tuple[str | None, str | None]]
 ) -> None:
     token = tmp_path / "token"
-    monkeypatch.setattr(client_module, "SERVICE_ACCOUNT_TOKEN", token)
+    monkeypatch.setattr(_authorization, "SERVICE_ACCOUNT_TOKEN", token)
     (tmp_path / "namespace").write_text("team\n")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

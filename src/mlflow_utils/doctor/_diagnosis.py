@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..client import Settings, is_service_account
+from .._authorization import is_service_account
+from ..client import Settings
 from ..login.provider import bearer
 from . import findings, probe, rules
 from .findings import CHECKS, Check, Finding, Status, Verdict
