@@ -104,7 +104,7 @@ def measured(cluster: Cluster, good: Mapping[str, str], bad: Sequence[Mapping[st
     def caller(headers: Sequence[Mapping[str, str]]) -> Caller:
         return Caller(_Connection(HOST, cluster.address, context, 60), headers, until)
 
-    welcome, unwelcome = [caller([good]) for _ in range(CONNECTIONS)], [caller(bad)] if bad else []
+    welcome, unwelcome = [caller([good]) for _connection in range(CONNECTIONS)], [caller(bad)] if bad else []
     for each in [*welcome, *unwelcome]:
         each.start()
     for each in [*welcome, *unwelcome]:

@@ -46,7 +46,7 @@ def told(text: str) -> set[str]:
 
 def test_runs_are_counted(stack: Stack) -> None:
     before = samples(scrape(stack)).get(KILLED, 0)
-    for _ in range(3):
+    for _run in range(3):
         run_that(stack, "KILLED")
     scraped_until(stack, lambda found: found.get(KILLED, 0) == before + 3)
 
