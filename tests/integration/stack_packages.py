@@ -38,7 +38,7 @@ def lend(home: Path) -> None:
     own = str(home / "venv")
     old = (home / "venv" / MARK).read_text().strip()
     for program in (home / "venv/bin").iterdir():
-        if not program.is_symlink() and (code := program.read_bytes()).startswith(b"#!"):
+        if program.is_file() and not program.is_symlink() and (code := program.read_bytes()).startswith(b"#!"):
             program.write_bytes(code.replace(old.encode(), own.encode()))
     (home / "venv" / MARK).write_text(f"{own}\n")
     (home / ".mlops-mlflow").mkdir(mode=0o700)
