@@ -34,6 +34,9 @@ def lend(home: Path) -> None:
     with _copy() as copy:
         if home.exists() or not copy.exists():
             return
+        home.mkdir(mode=0o700)
+        # By this, the playbook that removes a stack knows it.
+        (home / ".mlops-mlflow").mkdir(mode=0o700)
         shutil.copytree(copy, home / "venv", symlinks=True)
     own = str(home / "venv")
     old = (home / "venv" / MARK).read_text().strip()
@@ -41,8 +44,6 @@ def lend(home: Path) -> None:
         if program.is_file() and not program.is_symlink() and (code := program.read_bytes()).startswith(b"#!"):
             program.write_bytes(code.replace(old.encode(), own.encode()))
     (home / "venv" / MARK).write_text(f"{own}\n")
-    (home / ".mlops-mlflow").mkdir(mode=0o700)
-    home.chmod(0o700)
 
 
 @contextmanager
