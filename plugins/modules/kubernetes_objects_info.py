@@ -71,7 +71,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-results:
+found:
   description: For each entry of O(objects), in their order, C(resources), the objects as they are.
   returned: success
   type: list
@@ -115,8 +115,8 @@ def main() -> None:
     )
     with _module.errors_as_failures(module, _module.reachable):
         objects = OwnedObjects(Cluster(module.params["kubeconfig"], module.params["namespace"]), module.params["namespace"])
-        results = [{"resources": objects.read(**wanted)} for wanted in module.params["objects"]]
-        module.exit_json(changed=False, results=results)
+        # Ansible shows a value called results even of a task with no_log, as it would be that of a loop.
+        module.exit_json(changed=False, found=[{"resources": objects.read(**wanted)} for wanted in module.params["objects"]])
 
 
 if __name__ == "__main__":
