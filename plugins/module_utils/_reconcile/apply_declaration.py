@@ -99,12 +99,7 @@ def plan_all(params: Mapping[str, Any], kinds: Kinds, workers: Workers) -> list[
         if kind.resolved:
             stored = None if states is None else {kind.rules.identity(state) for state in states}
             entries = results(workers.run(partial(_resolving, kind, stored), list(enumerate(entries, 1))))
-        identity = kind.rules.identity
-        passing = {identity(state) for state in states or () if kind.momentary(state)}
-        unread = [one for one in _numbered(kind, entries) if states is None or identity(one[1]) in passing]
-        read = [state for state in results(workers.run(partial(_reading, kind), unread)) if state is not None]
-        again = {identity(entry) for _number, entry, _surroundings in unread}
-        states = [*(state for state in states or () if identity(state) not in again), *read]
+        states = _with_readings(kind, entries, states, workers)
         items += _planned(kind, entries, states, params, workers)
     _check(workers, items)
     return items
@@ -138,6 +133,18 @@ def _listing_or_none(listings: SharedListings, client: Any, wanted: tuple[Kind, 
         if is_pruned:
             raise
         return None
+
+
+def _with_readings(kind: Kind, entries: Sequence[Mapping[str, Any]], listed: list[State] | None, workers: Workers) -> list[State]:
+    """Return the listed states, those that are momentary replaced by what reading says of their entries; without a listing, each entry is read."""
+    identity = kind.rules.identity
+    momentary = {identity(state) for state in listed or () if kind.momentary(state)}
+    if listed is not None and not momentary:
+        return listed
+    unread = [one for one in _numbered(kind, entries) if listed is None or identity(one[1]) in momentary]
+    read = [state for state in results(workers.run(partial(_reading, kind), unread)) if state is not None]
+    declared = {identity(entry) for _number, entry, _surroundings in unread}
+    return [*(state for state in listed or () if identity(state) not in declared), *read]
 
 
 def _reading(kind: Kind, client: Any, numbered: tuple[int, Mapping[str, Any], Surroundings]) -> State | None:
