@@ -16,6 +16,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connectio
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.kubernetes_certificate import CHECKSUM, Certificate
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import read
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Object, described
+from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.pod_trouble import is_ready
 
 MANAGED_BY, DEPLOYMENT = "app.kubernetes.io/managed-by", "mlops.mlflow/deployment"
 #: What a Deployment is marked with while the database may have keys that are in no Secret of the server yet.
@@ -105,9 +106,8 @@ def server_pod(deployments: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[
     """Return the name of a pod of the deployment's server that is ready and stays, or ""."""
     selectors = [each["spec"]["selector"]["matchLabels"] for each in own(deployments, deployment)]
     for pod in pods:
-        metadata, conditions = pod["metadata"], (pod.get("status") or {}).get("conditions") or ()
-        is_ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-        if is_ready and "deletionTimestamp" not in metadata and any(each.items() <= metadata["labels"].items() for each in selectors):
+        metadata = pod["metadata"]
+        if is_ready(pod) and "deletionTimestamp" not in metadata and any(each.items() <= metadata["labels"].items() for each in selectors):
             return str(metadata["name"])
     return ""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import Deployed
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Object
+from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.pod_trouble import is_ready
 
 
 def ready(pods: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -18,12 +19,7 @@ def ready(pods: Iterable[Mapping[str, Any]]) -> list[str]:
     >>> ready([{"metadata": {"name": "a"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}, {"metadata": {"name": "b"}}])
     ['a']
     """
-    return [pod["metadata"]["name"] for pod in pods if _is_ready(pod)]
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
 
 
 def is_done(deployed: Deployed, pods: Sequence[Mapping[str, Any]], asked: Mapping[str, Any]) -> bool:

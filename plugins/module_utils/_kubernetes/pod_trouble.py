@@ -93,8 +93,9 @@ def waiting_reason(state: Object) -> str:
 
 
 def is_ready(pod: Object) -> bool:
-    """Whether the pod is ready."""
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in pod["status"].get("conditions", ()))
+    """Whether the pod is ready. One that no node has yet may have no status."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def events_of(kind: str, name: str, events: Iterable[Object]) -> list[Object]:
