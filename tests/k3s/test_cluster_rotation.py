@@ -5,6 +5,9 @@ import base64
 import json
 import shlex
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,6 +22,8 @@ WEBHOOK_SECRET, API_KEY = "opensesame1", "sk-what-the-gateway-keeps"
 QUIET = ["database_password", "s3_keys", "webhook_key", "kek", "tls"]
 #: What MLflow's own client tries again.
 TRIED_AGAIN = ("408", "429", "500", "502", "503", "504")
+#: How long webhooks are held at most, in seconds: longer than the Job waits for them.
+HELD = 900
 #: Reads what is encrypted as the server does, with the server's own environment.
 DECRYPT = """
 import json, os, sys
@@ -94,6 +99,26 @@ class Story:
         assert f"{self.cluster.name}-rotation" not in names
         annotations = self.cluster.get("deployment", self.cluster.name)["metadata"]["annotations"]
         assert "mlops.mlflow/rotation" not in annotations
+
+    def sql(self, statement: str) -> str:
+        """What PostgreSQL answers to MLflow's role."""
+        name = self.cluster.variables["postgresql_name"]
+        login = f"PGPASSWORD={self.cluster.secret(name)['password']} psql --no-psqlrc -Atc {shlex.quote(statement)}"
+        where = "'host=127.0.0.1 user=mlflow dbname=mlflow sslmode=require'"
+        return self.cluster.kubectl("exec", f"sts/{name}", "--container", "postgresql", "--", "sh", "-c", f"{login} {where}", timeout=HELD).strip()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile, webhooks can be read, and nobody but us may change them."""
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
+        hold = f"BEGIN; LOCK TABLE webhooks IN EXCLUSIVE MODE; SELECT pg_sleep({HELD})"
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(self.sql, hold)
+            try:
+                yield
+            finally:
+                self.sql(end)
+                assert "terminating connection" in str(waiting.exception())
 
     def logs_in(self, role: str, password: str) -> bool:
         """Whether PostgreSQL takes a password."""
@@ -182,6 +207,37 @@ def test_the_password_of_the_ingress(story: Story) -> None:
     while (status := story.cluster.https("GET", "/health").status) != 200 and time.monotonic() < deadline:
         time.sleep(1)
     assert status == 200
+
+
+def test_mlflow_serves_with_the_old_keys_after_a_job_that_changed_nothing(story: Story) -> None:
+    before = story.secrets()
+    with story.held():
+        run = play(ROTATE, {"rotate": "webhook_key"}, timeout=1200)
+    assert run.status == 2
+    story.is_discreet(run.output, before)
+    assert "canceling statement due to lock timeout" in run.failures[-1][1]
+    assert "not known" not in run.failures[-1][1]
+    assert story.secrets() == before
+    assert json.loads(story.inside(DECRYPT, story.name))[0] == WEBHOOK_SECRET
+    assert "A rotation was interrupted, and is finished first" in story.rotate("webhook_key").output
+    story.check()
+
+
+def test_mlflow_stays_stopped_while_it_is_not_known_whether_the_job_has_changed_anything(story: Story) -> None:
+    job = f"{story.cluster.name}-rotation"
+    with story.held(), ThreadPoolExecutor(1) as pool:
+        running = pool.submit(play, ROTATE, {"rotate": "webhook_key"}, timeout=1200)
+        deadline = time.monotonic() + 300
+        while not any(each["metadata"]["name"] == job for each in story.cluster.get("job")) and time.monotonic() < deadline:
+            time.sleep(1)
+        story.cluster.kubectl("patch", "job", job, "--patch", '{"spec": {"activeDeadlineSeconds": 1}}')
+        run = running.result()
+    assert run.status == 2
+    assert "It is not known whether the database has the new keys, so MLflow stays stopped; run this again" in run.failures[-1][1]
+    assert story.cluster.get("deployment", story.cluster.name)["spec"]["replicas"] == 0
+    assert "was interrupted, and its database may have new keys already; finish it first" in play().failures[-1][1]
+    assert "A rotation was interrupted, and is finished first" in story.rotate("webhook_key").output
+    story.check()
 
 
 #: What comes before the first change, after the roles have looked.

@@ -9,7 +9,7 @@ Secret, the note, before anything changes, each as ``SECRET_KEY``, since no name
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ STOPPING = frozenset({*ENCRYPTING, "s3_keys"})
 #: Of the note: what is rotated, and how many pods there were.
 ROTATES, REPLICAS = "rotates", "replicas"
 FOLDER = "/rotation"
+#: The exit code of rotation_pod.py which says that nothing has changed. All others leave open whether the transaction was committed.
+UNCHANGED = 1
 Given = Mapping[str, Any]
 Place = tuple[str, str]
 
@@ -235,6 +237,13 @@ class Rotation:
                 yield f"Run this again for {', '.join(others)}"
 
 
+def has_changed_nothing(pods: Iterable[Object]) -> bool:
+    """Whether the pods of a Job that was waited for in vain say that all rows are as before: each has ended, and with that exit code."""
+    states = [each.get("state") or {} for pod in pods for each in pod["status"].get("containerStatuses") or [{}]]
+    codes = [(state.get("terminated") or {}).get("exitCode") for state in states]
+    return bool(codes) and all(code == UNCHANGED for code in codes)
+
+
 def claims(name: str) -> list[Object]:
     """Return what a rotation makes and removes for the server of that name."""
     made = (("Secret", "v1"), ("Job", "batch/v1"))
@@ -249,6 +258,7 @@ DECISIONS: Mapping[str, Callable[[Given], Any]] = {
     "cluster_encrypts": lambda given: [name for name in ENCRYPTING if name in Rotation(given).rotates],
     "cluster_note": lambda given: Rotation(given).note_keys,
     "cluster_plan": lambda given: Rotation(given).plan,
+    "cluster_has_changed_nothing": lambda given: has_changed_nothing(given["pods"]),
     "cluster_job": lambda given: Rotation(given).job,
     "cluster_check": lambda given: Rotation(given).program("check"),
     "cluster_lines": lambda given: [*Rotation(given).lines],

@@ -1,6 +1,7 @@
 """What a rotation does in the database, in a pod of MLflow, and with its environment: ``check`` what is encrypted, or ``change`` it to the new keys.
 
-The new keys are files, those in use are in the environment. Prints how many secrets were encrypted anew. An error is one line, and status 1.
+The new keys are files, those in use are in the environment. Prints how many secrets were encrypted anew. An error is one line, and status 1: nothing
+has changed. Status 2: the commit was sent, and only the database knows.
 """
 from __future__ import annotations
 
@@ -35,13 +36,14 @@ def changed(settings: Mapping[str, Any], cursor: Any) -> dict[str, int]:
 
 def main(settings: Mapping[str, Any]) -> int:
     """Do it, and print what was done."""
-    where = {"dsn": os.environ["MLFLOW_BACKEND_STORE_URI"].replace("+psycopg2", "", 1)}
+    where, is_sent = {"dsn": os.environ["MLFLOW_BACKEND_STORE_URI"].replace("+psycopg2", "", 1)}, False
     try:
         with rotation_rows.transaction(where, [os.environ["PGPASSWORD"]]) as cursor:
             if settings["action"] == "change":
                 # No backup has the rows with one key and the Secrets with another; it is waited for as long as for any lock.
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", (DATABASE_LOCK,))
             found = changed(settings, cursor)
+            is_sent = True
     except RotationError as error:
         print(error, file=sys.stderr)
     except Exception as error:  # PostgreSQL's and MLflow's, which name no secret
@@ -49,4 +51,4 @@ def main(settings: Mapping[str, Any]) -> int:
     else:
         print(json.dumps(found))
         return 0
-    return 1
+    return 2 if is_sent else 1

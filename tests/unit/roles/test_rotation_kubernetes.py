@@ -181,3 +181,18 @@ def test_a_rotation_that_was_interrupted_keeps_other_runs_away() -> None:
     said = kubernetes.DECISIONS["interrupted"]({"workloads": workloads})
     assert said.startswith("kubernetes_deployment: a rotation of the keys of Deployment/m was interrupted")
     assert "mlops.mlflow.rotate -e rotate=all" in said
+
+
+@pytest.mark.parametrize(
+    ("states", "is_unchanged"),
+    [
+        ([{"terminated": {"exitCode": 1}}], True), ([{"terminated": {"exitCode": 1}}, {"terminated": {"exitCode": 1}}], True),
+        ([{"terminated": {"exitCode": 0}}], False), ([{"terminated": {"exitCode": 2}}], False), ([{"terminated": {"exitCode": 137}}], False),
+        ([{"running": {}}], False), ([{"waiting": {"reason": "ImagePullBackOff"}}], False), ([{}], False),
+        ([{"terminated": {"exitCode": 1}}, {"running": {}}], False), ([], False),
+    ],
+)  # fmt: skip
+def test_the_old_keys_are_served_again_only_if_all_pods_of_the_job_say_that_nothing_has_changed(states: list[Any], is_unchanged: bool) -> None:
+    pods = [{"status": {"containerStatuses": [{"name": "rotation", "state": state}]}} for state in states]
+    assert decide("has_changed_nothing", {"pods": pods}) is is_unchanged
+    assert decide("has_changed_nothing", {"pods": [*pods, {"status": {"phase": "Pending"}}]}) is False
