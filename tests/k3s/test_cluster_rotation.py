@@ -216,7 +216,7 @@ def test_mlflow_serves_with_the_old_keys_after_a_job_that_changed_nothing(story:
     assert run.status == 2
     story.is_discreet(run.output, before)
     assert "canceling statement due to lock timeout" in run.failures[-1][1]
-    assert "not known" not in run.failures[-1][1]
+    assert "stays stopped" not in run.failures[-1][1]
     assert story.secrets() == before
     assert json.loads(story.inside(DECRYPT, story.name))[0] == WEBHOOK_SECRET
     assert "A rotation was interrupted, and is finished first" in story.rotate("webhook_key").output
@@ -233,7 +233,7 @@ def test_mlflow_stays_stopped_while_it_is_not_known_whether_the_job_has_changed_
         story.cluster.kubectl("patch", "job", job, "--patch", '{"spec": {"activeDeadlineSeconds": 1}}')
         run = running.result()
     assert run.status == 2
-    assert "It is not known whether the database has the new keys, so MLflow stays stopped; run this again" in run.failures[-1][1]
+    assert "MLflow stays stopped, since it is not known whether the database has the new keys; run this again" in run.failures[-1][1]
     assert story.cluster.get("deployment", story.cluster.name)["spec"]["replicas"] == 0
     assert "was interrupted, and its database may have new keys already; finish it first" in play().failures[-1][1]
     assert "A rotation was interrupted, and is finished first" in story.rotate("webhook_key").output
