@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -94,7 +95,9 @@ def pod() -> Iterator[Pod]:
 def test_a_set_is_made_and_restored_into_empty_databases_and_another_bucket(pod: Pod) -> None:
     first, error = pod.run("backup")
     assert error == ""
-    assert "2 runs, 1 artifacts" in first["lines"][0]
+    runs, artifacts = re.findall(r": (\d+) runs, (\d+) artifacts, ", first["lines"][0])[0]
+    assert runs == pod.sql("SELECT count(*) FROM runs", "mlflow") != "0"
+    assert artifacts != "0"
     # Nothing that is secret stays on a volume.
     assert sorted(entry.name for entry in (pod.folder / "home").iterdir()) == ["backup", "venv"]
     assert not (pod.folder / "home/backup/set").exists()
@@ -110,8 +113,8 @@ def test_a_set_is_made_and_restored_into_empty_databases_and_another_bucket(pod:
     }  # fmt: skip
     restored, error = pod.run("restore", **target)
     assert error == ""
-    assert restored["lines"][0].startswith(f"Set {first['set'][:8]} was restored: 2 runs and 1 artifacts")
-    assert pod.sql("SELECT count(*) FROM runs", "restored") == "2"
+    assert restored["lines"][0].startswith(f"Set {first['set'][:8]} was restored: {runs} runs and {artifacts} artifacts")
+    assert pod.sql("SELECT count(*) FROM runs", "restored") == runs
     assert pod.sql("SELECT count(*) FROM users", "restored_auth") == pod.sql("SELECT count(*) FROM users", "mlflow_auth")
     # Once more, as after an interruption: what is there is left alone.
     assert pod.run("restore", **target) == (restored, "")
@@ -121,6 +124,76 @@ def test_a_set_is_made_and_restored_into_empty_databases_and_another_bucket(pod:
     pod.sql("CREATE DATABASE empty OWNER mlflow")
     refused = pod.run("restore", **{**target, "MLFLOW_BACKEND_STORE_URI": f"{uri}/empty"})[1]
     assert refused.endswith("is not empty; empty it, or set mlflow_backup_replace to restore into it")
+
+
+def test_what_is_there_is_moved_aside_if_asked_and_is_in_no_set(pod: Pod) -> None:
+    """The tables of a later time stay in the database, under another schema; a client's later run is said to be newer."""
+    pod.sql("CREATE DATABASE replaced OWNER mlflow")
+    pod.sql("CREATE DATABASE replaced_auth OWNER mlflow")
+    uri = pod.environment["MLFLOW_BACKEND_STORE_URI"].rpartition("/")[0]
+    target = {
+        "MLFLOW_BACKEND_STORE_URI": f"{uri}/replaced", "RESTORE_AUTHENTICATION_URI": f"{uri}/replaced_auth", "MLFLOW_AUTH_CONFIG_PATH": "",
+        "MLFLOW_ARTIFACTS_DESTINATION": f"{pod.environment['MLFLOW_ARTIFACTS_DESTINATION']}-replaced",
+    }  # fmt: skip
+    pod.run("backup")
+    assert pod.run("restore", **target)[1] == ""
+    runs = int(pod.sql("SELECT count(*) FROM runs", "replaced"))
+    later = "'later', 9999999999999, 0, 'active', 'FINISHED'"
+    pod.sql(f"INSERT INTO runs (run_uuid, start_time, experiment_id, lifecycle_stage, status) VALUES ({later})", "replaced")
+    told = pod.run("look", **target)[0]
+    assert (told["occupied"], told["newer"]) == ("replaced", "1 runs, 0 versions of models")
+    pod.set_up(replace=True)
+    try:
+        restored, error = pod.run("restore", **target)
+        assert error == ""
+        schema = pod.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'replaced%'", "replaced")
+        assert restored["lines"][-1].endswith(f"once nobody misses it: DROP SCHEMA {schema} CASCADE")
+        assert int(pod.sql("SELECT count(*) FROM runs", "replaced")) == runs
+        assert int(pod.sql(f"SELECT count(*) FROM {schema}.runs", "replaced")) == runs + 1
+        # The accounts were as the set has them.
+        assert pod.sql("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'replaced%'", "replaced_auth") == "0"
+        assert pod.run("restore", **target)[0]["lines"] == restored["lines"][:-1]
+        made, error = pod.run("backup", **{**target, "MLFLOW_AUTH_CONFIG_PATH": ""})
+        assert error == ""
+        assert f": {runs} runs, " in made["lines"][0]
+        pod.sql("CREATE DATABASE fresh OWNER mlflow")
+        pod.sql("CREATE DATABASE fresh_auth OWNER mlflow")
+        fresh = {**target, "MLFLOW_BACKEND_STORE_URI": f"{uri}/fresh", "RESTORE_AUTHENTICATION_URI": f"{uri}/fresh_auth"}
+        assert pod.run("restore", **fresh)[1] == ""
+        assert pod.sql("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'replaced%'", "fresh") == "0"
+        pod.sql("UPDATE runs SET status = 'FAILED'", "fresh")
+        pod.sql("ALTER SCHEMA public OWNER TO postgres", "fresh")
+        refused = pod.run("restore", **fresh)[1]
+        assert refused.startswith("postgresql_database: MLflow's role does not own the schema public of 'fresh'")
+        assert int(pod.sql("SELECT count(*) FROM runs WHERE status = 'FAILED'", "fresh")) == runs
+    finally:
+        pod.set_up()
+
+
+def test_artifacts_on_a_volume_are_part_of_a_set_and_come_back(pod: Pod) -> None:
+    volume, other = pod.folder / "volume", pod.folder / "other-volume"
+    (volume / "0/run/artifacts").mkdir(parents=True)
+    (volume / "0/run/artifacts/model.pkl").write_bytes(b"a model")
+    other.mkdir()
+    for name in ("on_volume", "on_volume_auth"):
+        pod.sql(f"CREATE DATABASE {name} OWNER mlflow")
+    uri = pod.environment["MLFLOW_BACKEND_STORE_URI"].rpartition("/")[0]
+    made, error = pod.run("backup", MLFLOW_ARTIFACTS_DESTINATION=str(volume))
+    assert error == ""
+    assert "1 artifacts" in made["lines"][0]
+    target = {
+        "MLFLOW_BACKEND_STORE_URI": f"{uri}/on_volume", "RESTORE_AUTHENTICATION_URI": f"{uri}/on_volume_auth", "MLFLOW_AUTH_CONFIG_PATH": "",
+        "MLFLOW_ARTIFACTS_DESTINATION": str(other),
+    }  # fmt: skip
+    (other / "theirs").write_text("of somebody else")
+    assert pod.run("restore", **target)[1].startswith(f"artifact_store_provider: '{other}' is not empty; empty it")
+    (other / "theirs").unlink()
+    assert pod.run("restore", **target)[1] == ""
+    assert (other / "0/run/artifacts/model.pkl").read_bytes() == b"a model"
+    # As after an interruption, when the database is filled.
+    (other / "0/run/artifacts/model.pkl").unlink()
+    assert pod.run("restore", **target)[1] == ""
+    assert (other / "0/run/artifacts/model.pkl").read_bytes() == b"a model"
 
 
 def test_a_wrong_passphrase_and_a_repository_that_is_gone_are_told(pod: Pod) -> None:

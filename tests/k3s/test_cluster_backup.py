@@ -2,8 +2,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,29 +9,12 @@ from typing import Any
 
 import pytest
 from cluster import Cluster
-from images import archive, trees
 from playbook import Run, play
-from restic import restic
+from restic_image import IMAGE, provide
 
 pytestmark = [pytest.mark.akko, pytest.mark.alters, pytest.mark.long, pytest.mark.line("(beyond) backed up, lost and restored")]
 BACKUP, RESTORE, API = "mlops.mlflow.backup", "mlops.mlflow.restore", "/api/2.0/mlflow"
-#: By tag alone: an archive has no registry's digest.
-IMAGE = "docker.io/restic/restic:0.18.1"
 CONTENT = b"what must not be lost"
-
-
-def has_image(cluster: Cluster, folder: Path) -> None:
-    """Provide restic's image on every host, made of a program and a shell as restic's own is."""
-    tree = folder / "tree"
-    trees.busybox(tree)
-    (tree / "usr/bin").mkdir(parents=True, exist_ok=True)
-    shutil.copy(restic(), tree / "usr/bin/restic")
-    archive.write([archive.Image((IMAGE,), tree, {"Entrypoint": ["/usr/bin/restic"]})], folder / "restic.tar")
-    trees.delete(tree)
-    for host in [*cluster.servers, *cluster.agents]:
-        into = "cat > /var/tmp/restic.tar && k3s ctr --namespace k8s.io images import /var/tmp/restic.tar && rm /var/tmp/restic.tar"
-        with (folder / "restic.tar").open("rb") as file:
-            subprocess.run([*cluster.ssh(host), into], stdin=file, check=True, capture_output=True, timeout=300)
 
 
 class Kept:
@@ -107,7 +88,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("backup")
-    has_image(cluster, folder)
+    provide(cluster, folder)
     made = Story(cluster, folder)
     yield made
     names = [f"{kind}/{made.name}" for kind in ("cronjob", "job", "secret", "configmap", "serviceaccount", "networkpolicy")]
@@ -182,6 +163,33 @@ def test_data_that_are_there_are_not_overwritten(story: Story) -> None:
     assert run.status == 2
     assert "is not empty and has not what set" in run.failures[-1][1]
     assert late.told()["run"]["run"]["info"]["run_id"] == late.run_id
+
+
+def test_an_older_set_takes_the_place_of_what_is_there_if_that_is_confirmed(story: Story) -> None:
+    """Back to a set by one variable, as after an upgrade: nothing of what is newer is deleted."""
+    name, before = story.cluster.variables["postgresql_name"], story.kept.told()
+    late = Kept(story.cluster)
+    replaced = {**story.variables, "mlflow_backup_replace": True, "mlflow_backup_replace_confirmed": "no"}
+    run = play(RESTORE, replaced)
+    assert "Nothing is restored: the answer was 'no', not 'yes'" in run.failures[-1][1]
+    assert late.told()["run"]["run"]["info"]["run_id"] == late.run_id
+    run = play(RESTORE, {**replaced, "mlflow_backup_replace_confirmed": "yes"}, timeout=1200)
+    assert run.status == 0, run.output
+    assert re.search(r"newer than the set: [1-9]\d* runs, ", run.output)
+    # The webhooks of others were newer, too.
+    told = story.kept.told()
+    assert {key: told[key] for key in ("run", "model")} == {key: before[key] for key in ("run", "model")}
+    assert story.cluster.https("GET", f"{API}/runs/get?run_id={late.run_id}").status == 404
+    (schema,) = re.findall(r"DROP SCHEMA (replaced_\d+_\d+) CASCADE", run.output)
+
+    def sql(statement: str) -> str:
+        words = ["-c", "postgresql", "--", "psql", "-U", "postgres", "-d", "mlflow", "-Atc", statement]
+        return story.cluster.kubectl("exec", f"sts/{name}", *words).strip()
+
+    assert sql(f"SELECT count(*) FROM {schema}.runs WHERE run_uuid = '{late.run_id}'") == "1"
+    sql(f"DROP SCHEMA {schema} CASCADE")
+    site = play()
+    assert (site.status, site.changed) == (0, 0), site.output
 
 
 def test_what_is_lost_comes_back(story: Story) -> None:

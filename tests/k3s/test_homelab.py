@@ -24,6 +24,7 @@ from inventory import inventory
 from loopback import Authority
 from nfs import client
 from playbook import SITE, Run, play
+from restic_image import IMAGE, provide
 from state import Host
 from test_cloudnative_pg import manifest, provide_images
 
@@ -89,9 +90,13 @@ class Homelab:
 
     def site(self, *words: str) -> Run:
         """Run site.yml with its inventory."""
+        return self.play(SITE, *words)
+
+    def play(self, playbook: str, *words: str, **more: Any) -> Run:
+        """Run a playbook with its inventory."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("MLFLOW_TEST_INVENTORY", self.inventory)
-            return play(SITE, self.more, words=words, timeout=1500)
+            return play(playbook, {**self.more, **more}, words=words, timeout=1500)
 
     def curl(self, path: str, *words: str, stdin: str = "") -> str:
         """What the first host gets through the Gateway, whose certificate it verifies."""
@@ -203,6 +208,28 @@ def test_the_route_is_accepted_by_the_gateway(homelab: Homelab) -> None:
     assert parent["parentRef"]["name"] == GATEWAY["name"]
     assert {each["type"]: each["status"] for each in parent["conditions"]}.items() >= {"Accepted": "True", "ResolvedRefs": "True"}.items()
     assert homelab.cluster.get("ingress") == []
+
+
+@pytest.mark.line("(beyond) backed up, tried and restored")
+def test_a_set_has_the_artifacts_of_the_export_and_takes_the_place_of_what_is_newer(homelab: Homelab, tmp_path: Path) -> None:
+    """A drill tries it, and what was made after it is gone from where people look, and not from the database."""
+    provide(homelab.cluster, tmp_path)
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}}
+    homelab.cluster.kubectl("apply", "--filename", "-", stdin=json.dumps(thing("PersistentVolumeClaim", "sets", NAMESPACE, spec=spec)))
+    variables = {"mlflow_backup_claim": "sets", "mlflow_backup_restic_image": IMAGE, "mlflow_backup_password_file": str(tmp_path / "password")}
+    key, content = f"kept-{time.time_ns()}/model.txt", "what must not be lost"
+    homelab.curl(f"/api/2.0/mlflow-artifacts/artifacts/{key}", "-T", "-", stdin=content)
+    made = homelab.play("mlops.mlflow.backup", mlflow_backup_drill=True, **variables)
+    assert made.status == 0, made.output
+    assert "was restored and tried: " in made.output
+    experiment = json.loads(homelab.curl("/api/2.0/mlflow/experiments/create", "--json", json.dumps({"name": key})))["experiment_id"]
+    client.ran(hosts.present().host(NAS), f"rm {PATH}/{key}")
+    restored = homelab.play("mlops.mlflow.restore", mlflow_backup_replace=True, mlflow_backup_replace_confirmed="yes", **variables)
+    assert restored.status == 0, restored.output
+    assert homelab.curl(f"/api/2.0/mlflow-artifacts/artifacts/{key}") == content
+    assert homelab.sql(f"SELECT count(*) FROM experiments WHERE name = '{key}'") == "0"
+    [schema] = homelab.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'replaced_%'").split()
+    assert homelab.sql(f"SELECT experiment_id FROM {schema}.experiments WHERE name = '{key}'") == experiment
 
 
 @pytest.mark.line("(beyond) a second run changes nothing")

@@ -80,11 +80,15 @@ def _of_server(backup: Backup) -> Iterator[str]:
     source = backup.source
     if "MLFLOW_BACKEND_STORE_URI" not in source.plain:
         yield f"mlflow_server_environment: Deployment/{source.name} does not say which database it has; deploy it again by mlops.mlflow.site"
-    if not source.store.startswith("s3://"):
+    if not source.store.startswith("s3://") and not source.has_volume:
         yield (
-            f"artifact_store_provider: the artifacts of Deployment/{source.name} are in '{source.store}', and this release backs up a server in a "
-            "cluster only with artifacts in S3; move them by mlops.mlflow.move_artifacts"
+            f"artifact_store_provider: the artifacts of Deployment/{source.name} are in '{source.store}', which is neither S3 nor on a volume of its "
+            "pods, so that they cannot be read; move them by mlops.mlflow.move_artifacts"
         )
+    claims_ = [(each.source.get("persistentVolumeClaim") or {}).get("claimName") for each in source.volumes]
+    for option, claim in (("claim", backup.settings.claim), ("work_claim", backup.settings.work_claim)):
+        if claim and claim in claims_:
+            yield f"mlflow_backup_{option}: '{claim}' is the volume of the artifacts, which a set would become part of; name another claim"
     if not backup.image_of_database:
         yield (
             "mlflow_backup_postgresql_image: is empty, and the database is not the deployment's own; set an image that has pg_dump of its major "

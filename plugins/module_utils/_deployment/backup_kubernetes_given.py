@@ -97,6 +97,11 @@ class Source:
         return self.plain.get("MLFLOW_ARTIFACTS_DESTINATION", "")
 
     @property
+    def has_volume(self) -> bool:
+        """Whether its artifacts are on a volume."""
+        return any(_holds(volume, self.store) for volume in self.volumes)
+
+    @property
     def places(self) -> list[tuple[str, int]]:
         """The hosts and ports of its database and its artifact store, S3 being AWS's where there is no endpoint."""
         database = urlsplit(self.plain.get("MLFLOW_BACKEND_STORE_URI", ""))
@@ -104,8 +109,15 @@ class Source:
 
     @property
     def endpoint(self) -> tuple[str, int]:
-        """The host and the port of its artifact store."""
+        """The host and the port of its artifact store; none if it is a volume, which the kubelet reaches."""
+        if not self.store.startswith("s3://"):
+            return "", 0
         return host_and_port(self.plain.get("MLFLOW_S3_ENDPOINT_URL", "") or "https://amazonaws.com")
+
+
+def _holds(volume: Volume, path: str) -> bool:
+    """Whether a path is on a volume."""
+    return f"{path}/".startswith(f"{volume.mount_path.rstrip('/')}/")
 
 
 def deployed(deployment: Mapping[str, Any]) -> Source:
@@ -119,12 +131,14 @@ def deployed(deployment: Mapping[str, Any]) -> Source:
     container = next(each for each in pod["containers"] if each["name"] == "mlflow")
     sources = {each["name"]: {key: part for key, part in each.items() if key != "name"} for each in pod.get("volumes") or []}
     mounts = [Volume(each["name"], each["mountPath"], sources[each["name"]], read_only=True) for each in container.get("volumeMounts") or []]
+    environment = [each for each in container.get("env") or [] if _WANTED.match(each["name"])]
+    store = next((str(each.get("value", "")) for each in environment if each["name"] == "MLFLOW_ARTIFACTS_DESTINATION"), "")
     return Source(
         metadata["name"], (metadata.get("labels") or {}).get("app.kubernetes.io/name", metadata["name"]), container["image"],
         container.get("imagePullPolicy") or "IfNotPresent",
-        [each for each in container.get("env") or [] if _WANTED.match(each["name"])],
+        environment,
         container.get("envFrom") or [],
-        [mount for mount in mounts if "secret" in mount.source],
+        [mount for mount in mounts if "secret" in mount.source or _holds(mount, store)],
         {name: pod[name] for name in _PLACEMENT if pod.get(name)},
     )  # fmt: skip
 

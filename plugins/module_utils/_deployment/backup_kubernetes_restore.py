@@ -5,7 +5,7 @@
 """The restore of a set into a cluster: whether it may be, which Secrets are put back, and the objects that do it. No I/O.
 
 What was looked at is what ``backup_pod.py look`` prints: ``set``, ``manifest``, ``secrets`` by their names, ``mlflow``, the image's version, and
-``occupied``, the name of a database that has other data than the set.
+``occupied``, the name of a database that has other data than the set, and ``newer``, what of these is newer than the set.
 """
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def problem(name: str, looked: Mapping[str, Any], keys: Mapping[str, str], is_re
             f"mlflow_server_name: {title} has no Secret '{name}', but {', '.join(sorted(looked['secrets'])) or 'none'}; set the name that the server "
             "had when it was backed up"
         )
-    if looked["occupied"]:
+    if looked["occupied"] and not is_replaced:
         return (
-            f"postgresql_database: '{looked['occupied']}' is not empty and has not what {title} has, and nothing is restored over it; drop it, or "
-            "restore into another kubernetes_namespace"
+            f"postgresql_database: '{looked['occupied']}' is not empty and has not what {title} has, and nothing is restored over it; set "
+            "mlflow_backup_replace to true, and what is there is moved aside, or restore into another kubernetes_namespace"
         )
     if keys and not is_replaced and any(_encoded(found.get(key, "")) != keys.get(key, "") for key in ENCRYPTING):
         return (

@@ -22,10 +22,10 @@ from typing import Any
 
 from backup import back_up, write_state
 from backup_lock import DATABASE_LOCK
-from backup_repository import FOLDER, MIRROR, RESTORING, STAGING, WHOLE, BackupError, answered, chosen, opened
+from backup_repository import FOLDER, MIRROR, RESTORING, STAGING, WHOLE, BackupError, answered, chosen, has_any, opened
 from backup_source import AUTHENTICATION, ENVIRONMENT, Bucket, Database, Server, census, differences
 from drill_pod import drill_pod
-from restore import restore_data, restore_files
+from restore import newer_in, restore_data, restore_files
 
 #: Where Kubernetes mounts things, and what is found in them.
 SETTINGS, MADE_IN, SECRETS, TOOLS = Path("/settings/settings.json"), Path("/settings/made-in"), Path("/secrets"), Path("/tools")
@@ -154,7 +154,13 @@ def look(request: Mapping[str, Any]) -> dict[str, Any]:
     of_set = next(each["tables"] for each in manifest["databases"] if each["purpose"] == "tracking")
     occupied = database.name if found and differences(of_set, found) else ""
     told = {name: value for name, value in manifest.items() if name != "databases"}
-    return {"set": wanted.id, "manifest": told, "secrets": secrets, "mlflow": version("mlflow"), "occupied": occupied}
+    newer = newer_in(database, manifest["made"]) if occupied else ""
+    return {"set": wanted.id, "manifest": told, "secrets": secrets, "mlflow": version("mlflow"), "occupied": occupied, "newer": newer}
+
+
+def has_artifacts(server: Server) -> bool:
+    """Whether there is anything in the artifact store."""
+    return bool(Bucket(server.store, server.environment).listed()) if server.store.startswith("s3://") else has_any(Path(server.store))
 
 
 def restore(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,13 +171,13 @@ def restore(request: Mapping[str, Any]) -> dict[str, Any]:
         with server.databases[-1].session() as cursor:
             is_empty = not census(cursor)
         # An interrupted restore, which has filled the database before it sent artifacts, goes on.
-        if is_empty and not request["replace"] and Bucket(server.store, server.environment).listed():
-            raise BackupError(f"artifact_store_bucket: '{server.store}' is not empty; empty it, or set mlflow_backup_replace to restore into it")
+        if is_empty and not request["replace"] and has_artifacts(server):
+            raise BackupError(f"artifact_store_provider: '{server.store}' is not empty; empty it, or set mlflow_backup_replace to restore into it")
         restore_files(given)
         uris = {"tracking": server.environment["MLFLOW_BACKEND_STORE_URI"], "authentication": os.environ[ACCOUNTS]}
         database = {"uris": uris, "environment": server.environment, "secret_environment": {}}
         store = {"destination": server.store, "environment": server.environment, "secret_environment": {}}
-        return restore_data({**given, "database": database, "store": store})
+        return restore_data({**given, "replace": True, "aside": request["replace"], "database": database, "store": store})
 
 
 def drilled(request: Mapping[str, Any]) -> dict[str, Any]:

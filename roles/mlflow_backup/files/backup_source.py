@@ -22,6 +22,8 @@ from backup_repository import ENCODING, BackupError
 ENVIRONMENT, AUTHENTICATION = "mlflow/server.env", "mlflow/auth.ini"
 #: Rows of a table, and a number that depends on the content of each of them, and not on their order.
 CENSUS = "SELECT count(*), coalesce(sum(('x' || substr(md5(t::text), 1, 15))::bit(60)::bigint), 0)::text FROM {} t"
+#: How schemas begin whose tables a restore has moved aside. They are part of no set.
+ASIDE = "replaced_"
 TABLES = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
 #: So that a row is the same text in every session.
 SESSION = "SET TIME ZONE 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET bytea_output = 'hex'; SET extra_float_digits = 1"
@@ -127,7 +129,7 @@ def dump(database: Database, program: Path, folder: Path, lock: int | None) -> d
         cursor.execute("SELECT pg_export_snapshot(), current_setting('server_version')")
         snapshot, version = cursor.fetchone()
         database.run(
-            program, "--format=custom", "--no-owner", "--no-acl", f"--snapshot={snapshot}", f"--file={file}", lock=lock
+            program, "--format=custom", "--no-owner", "--no-acl", f"--exclude-schema={ASIDE}*", f"--snapshot={snapshot}", f"--file={file}", lock=lock
         )
         tables = census(cursor)
         told = {

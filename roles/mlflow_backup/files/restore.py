@@ -10,14 +10,16 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 from backup_lock import alone
 from backup_repository import MIRROR, RESTORING, STAGING, WHOLE, BackupError, answered, chosen, has_any, occupied, opened, read_note
-from backup_source import Bucket, Database, Server, census, differences, sha256, weight
+from backup_source import ASIDE, Bucket, Database, Server, census, differences, sha256, weight
 
 #: What has been made since a time, in milliseconds, and how it is called.
 NEWER = (
@@ -26,27 +28,34 @@ NEWER = (
 )
 
 
-def milliseconds(time: str) -> int:
+def milliseconds(made: str) -> int:
     """Return a manifest's time as MLflow's databases have it.
 
     >>> milliseconds("1970-01-01T00:00:02Z")
     2000
     """
-    return int(datetime.fromisoformat(time).timestamp() * 1000)
+    return int(datetime.fromisoformat(made).timestamp() * 1000)
 
 
 def newer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the stack has that is newer than the set; nothing if its database does not answer."""
-    made = milliseconds(request["made"])
     try:
-        with Server(Path(request["home"])).databases[-1].session() as cursor:
-            counts = {}
-            for what, statement in NEWER:
-                cursor.execute(statement, (made,))
-                counts[what] = cursor.fetchone()[0]
+        return {"newer": newer_in(Server(Path(request["home"])).databases[-1], request["made"])}
     except BackupError:
         return {"newer": ""}
-    return {"newer": ", ".join(f"{count} {what}" for what, count in counts.items())}
+
+
+def newer_in(database: Database, made: str) -> str:
+    """Return what a database has that was made after a set, in words; empty if it is not MLflow's. Raises BackupError if it does not answer."""
+    counts = {}
+    with database.session() as cursor:
+        for what, statement in NEWER:
+            try:
+                cursor.execute(statement, (milliseconds(made),))
+            except psycopg2.ProgrammingError:
+                return ""
+            counts[what] = cursor.fetchone()[0]
+    return ", ".join(f"{count} {what}" for what, count in counts.items())
 
 
 def write_note(home: Path, **noted: Any) -> None:
@@ -104,6 +113,31 @@ def restore_database(database: Database, told: Mapping[str, Any], dump: Path, pr
         cursor.execute("ANALYZE")
 
 
+def move_aside(database: Database, told: Mapping[str, Any]) -> list[str]:
+    """Move the tables that are in the way of a set to another schema, as a whole; lines for people. Nothing is deleted.
+
+    That takes the owner of the schema, which the owner of the database is since PostgreSQL 15
+    (https://www.postgresql.org/docs/17/ddl-schemas.html#DDL-SCHEMAS-PATTERNS). Raises BackupError for anybody else.
+    """
+    name = f"{ASIDE}{time.strftime('%Y%m%d_%H%M%S', time.gmtime())}"
+    with database.session() as cursor:
+        found = census(cursor)
+        if not found or not differences(told["tables"], found):
+            return []
+        try:
+            cursor.execute(f"ALTER SCHEMA public RENAME TO {name}")
+        except psycopg2.errors.InsufficientPrivilege:
+            raise BackupError(
+                f"postgresql_database: MLflow's role does not own the schema public of '{database.name}', so that its tables cannot be moved aside; "
+                "rename that schema as its owner, or drop the database, then run this again"
+            ) from None
+        cursor.execute("CREATE SCHEMA public")
+        cursor.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
+    return [
+        f"What was in the database '{database.name}' is in its schema {name} now, and in no backup; once nobody misses it: DROP SCHEMA {name} CASCADE"
+    ]
+
+
 def secrets(references: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """Return environment variables whose values are the first lines of files."""
     return {name: Path(reference["file"]).read_text().splitlines()[0] for name, reference in references.items()}
@@ -126,9 +160,10 @@ def _data(request: Mapping[str, Any], home: Path, lock: int) -> dict[str, Any]:
     wanted = chosen(repository.snapshots(WHOLE), noted["set"])
     manifest = json.loads((home / STAGING / "manifest.json").read_text())
     environment = {**request["database"]["environment"], **secrets(request["database"]["secret_environment"])}
-    program = Server(home).programs / "pg_restore"
+    program, moved = Server(home).programs / "pg_restore", []
     for told in manifest["databases"]:
         database = Database(told["purpose"], request["database"]["uris"][told["purpose"]], environment)
+        moved += move_aside(database, told) if request.get("aside") else []
         restore_database(database, told, home / STAGING / told["file"], program, lock)
     folder = folder_of(request["store"], home)
     if has_any(folder) and not noted.get("artifacts") and not request["replace"]:
@@ -138,7 +173,7 @@ def _data(request: Mapping[str, Any], home: Path, lock: int) -> dict[str, Any]:
     artifacts = weight(folder)["files"]
     if folder == home / MIRROR:
         send(request["store"], folder)
-    lines = told_lines(manifest, wanted.id, artifacts)
+    lines = [*told_lines(manifest, wanted.id, artifacts), *moved]
     write_note(home, set=wanted.id, lines=lines)
     shutil.rmtree(home / STAGING)
     return {"lines": lines}

@@ -60,11 +60,46 @@ def test_what_is_right(given: dict[str, Any]) -> None:
     assert DECISIONS["cluster_problems"](deployments.backup(**given)) == []
 
 
-def test_only_a_server_with_s3_and_a_known_database_is_backed_up() -> None:
+def on_a_volume(**variables: Any) -> dict[str, Any]:
+    """The backups of a server that has its artifacts on a volume."""
+    given = deployments.backup(**variables)
+    pod = given["deployment"]["spec"]["template"]["spec"]
+    (server,) = (each for each in pod["containers"] if each["name"] == "mlflow")
+    next(each for each in server["env"] if each["name"] == "MLFLOW_ARTIFACTS_DESTINATION")["value"] = "/mlflow/artifacts"
+    server["env"] = [each for each in server["env"] if not each["name"].startswith(("AWS_", "MLFLOW_S3_"))]
+    server["volumeMounts"] += [{"name": "artifacts", "mountPath": "/mlflow/artifacts"}, {"name": "more", "mountPath": "/mlflow/more"}]
+    pod["volumes"] += [{"name": name, "persistentVolumeClaim": {"claimName": f"of-{name}"}} for name in ("artifacts", "more")]
+    return given
+
+
+def test_artifacts_on_a_volume_are_read_where_the_server_has_them() -> None:
+    """The kubelet reaches them, and no other volume of the server is part of a set."""
+    given = on_a_volume() | {"services": SERVICES}
+    assert DECISIONS["cluster_problems"](given) == []
+    pod = made(given)["Job"]["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"]: mount for mount in pod["containers"][0]["volumeMounts"]}
+    assert mounts["/mlflow/artifacts"]["readOnly"] is True
+    assert "/mlflow/more" not in mounts
+    assert {"name": "artifacts", "persistentVolumeClaim": {"claimName": "of-artifacts"}} in pod["volumes"]
+    peers = [rule["to"][0] for rule in made(given)["NetworkPolicy"]["spec"]["egress"]]
+    assert sorted(peer["podSelector"]["matchLabels"]["app"] for peer in peers if "podSelector" in peer) == ["minio", "postgresql"]
+    drill = next(each for each in DECISIONS["cluster_drill"](given) if each["kind"] == "Job")["spec"]["template"]["spec"]
+    assert "artifacts" not in {each["name"] for each in drill["volumes"]}
+
+
+@pytest.mark.parametrize(("variables", "option"), [
+    ({"repository": "", "claim": "of-artifacts"}, "mlflow_backup_claim"), ({"work_claim": "of-artifacts"}, "mlflow_backup_work_claim"),
+])
+def test_the_volume_of_the_artifacts_is_none_for_sets(variables: dict[str, Any], option: str) -> None:
+    (problem,) = DECISIONS["cluster_problems"](on_a_volume(**variables))
+    assert problem.startswith(f"{option}: 'of-artifacts' is the volume of the artifacts")
+
+
+def test_only_a_server_with_known_artifacts_and_a_known_database_is_backed_up() -> None:
     given = deployments.backup()
     env = given["deployment"]["spec"]["template"]["spec"]["containers"][0]["env"]
-    next(each for each in env if each["name"] == "MLFLOW_ARTIFACTS_DESTINATION")["value"] = "/artifacts"
-    assert DECISIONS["cluster_problems"](given)[0].startswith("artifact_store_provider: the artifacts of Deployment/mlflow are in '/artifacts'")
+    next(each for each in env if each["name"] == "MLFLOW_ARTIFACTS_DESTINATION")["value"] = "gs://artifacts"
+    assert DECISIONS["cluster_problems"](given)[0].startswith("artifact_store_provider: the artifacts of Deployment/mlflow are in 'gs://artifacts'")
     env.clear()
     assert DECISIONS["cluster_problems"](given)[0].startswith("mlflow_server_environment: Deployment/mlflow does not say which database it has")
     without = deployments.backup() | {"stateful_sets": []}
@@ -251,8 +286,9 @@ def test_what_may_be_restored_into_the_cluster(given: dict[str, Any], says: str)
     assert bool(found) == bool(says)
 
 
-def test_other_keys_are_replaced_if_asked_twice() -> None:
-    given = asked(keys={**KEYS, "webhook-key": "other"})
+@pytest.mark.parametrize("looked", [{"keys": {**KEYS, "webhook-key": "other"}}, {"occupied": "mlflow"}])
+def test_other_keys_and_data_are_replaced_if_asked(looked: dict[str, Any]) -> None:
+    given = asked(**looked)
     given["variables"]["mlflow_backup_replace"] = True
     assert RESTORE["cluster_restore_problem"](given) == ""
 
