@@ -53,10 +53,11 @@ class Pod:
         (self.folder / "settings.json").write_text(json.dumps(settings))
 
     def run(self, action: str, **environment: str) -> tuple[dict[str, Any], str]:
-        """What an action prints, and its error."""
+        """What an action prints, and its error. A variable that is empty is none."""
         python = str(self.stack.home / "venv/bin/python")
         words = [python, "-c", DRIVER, str(PROGRAMS), action, str(self.folder), str(self.tools)]
-        variables = {"PATH": os.environ["PATH"], "HOME": "/tmp", **self.environment, **environment}
+        given = {"PATH": os.environ["PATH"], "HOME": "/tmp", **self.environment, **environment}
+        variables = {name: value for name, value in given.items() if value}
         done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode in (0, 1), done.stderr
         assert "Traceback" not in done.stderr
@@ -153,7 +154,7 @@ def test_what_is_there_is_moved_aside_if_asked_and_is_in_no_set(pod: Pod) -> Non
         # The accounts were as the set has them.
         assert pod.sql("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'replaced%'", "replaced_auth") == "0"
         assert pod.run("restore", **target)[0]["lines"] == restored["lines"][:-1]
-        made, error = pod.run("backup", **{**target, "MLFLOW_AUTH_CONFIG_PATH": ""})
+        made, error = pod.run("backup", **target)
         assert error == ""
         assert f": {runs} runs, " in made["lines"][0]
         pod.sql("CREATE DATABASE fresh OWNER mlflow")
