@@ -31,7 +31,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload 
 #: In the pod: where a set is put together, and what the programs take for the server's folder.
 WORK, HOME = "/backup", CLUSTER_HOME
 #: What the pod runs, and what it reads.
-PROGRAMS, TOOLS, SETTINGS, SECRETS = "/program", "/tools", "/settings", "/secrets"
+PROGRAMS, TOOLS, SETTINGS, SECRETS, ROTATION = "/program", "/tools", "/settings", "/secrets", "/rotation"
 #: The key of the Secret with what the programs are given, and the one that says in which repository a set was made.
 SETTINGS_KEY, MADE_IN = "settings.json", "made-in"
 #: A set that was missed, since the cluster was down, is made up for within half a day.
@@ -175,6 +175,8 @@ def pod(backup: Backup, action: str) -> Object:
     volumes = [
         tools, programs, _work(given), *_repository(given), workload.scratch("tmp", "/tmp", "2Gi"),
         Volume("settings", SETTINGS, {"secret": {"secretName": backup.name, "defaultMode": 0o440}}, read_only=True),
+        # Of the role mlflow_rotation, while it works.
+        Volume("rotation", ROTATION, {"secret": {"secretName": f"{source.name}-rotation", "defaultMode": 0o440, "optional": True}}, read_only=True),
         *_held(backup), *source.volumes,
     ]  # fmt: skip
     environment = [workload.value("HOME", "/tmp"), *map(dict, source.environment), *backup.access]
@@ -198,7 +200,7 @@ def _repository(given: Settings) -> list[Volume]:
 
 def _held(backup: Backup) -> list[Volume]:
     """The deployment's own Secrets, which are part of a set, but for those of the backups."""
-    names = sorted(name for name in backup.secrets if name != backup.name)
+    names = sorted(name for name in backup.secrets if name not in (backup.name, f"{backup.source.name}-rotation"))
     return [
         Volume(f"secret-{number}", f"{SECRETS}/{name}", {"secret": {"secretName": name, "defaultMode": 0o440, "optional": True}}, read_only=True)
         for number, name in enumerate(names)
@@ -218,7 +220,7 @@ def drill(backup: Backup) -> list[Object]:
 def _drill_pod(backup: Backup) -> Object:
     """The pod of a backup, with a PostgreSQL in the place of what leads to the server's database and store."""
     made, data = pod(backup, "drill"), workload.scratch("postgresql", POSTGRESQL, backup.settings.work_size)
-    own = {each.name for each in [*_held(backup), *backup.source.volumes]}
+    own = {"rotation", *(each.name for each in [*_held(backup), *backup.source.volumes])}
     (container,) = made["containers"]
     container = {
         **container, "env": [workload.value("HOME", "/tmp"), *backup.access], "envFrom": [],

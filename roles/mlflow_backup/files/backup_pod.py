@@ -29,6 +29,8 @@ from restore import newer_in, restore_data, restore_files
 
 #: Where Kubernetes mounts things, and what is found in them.
 SETTINGS, MADE_IN, SECRETS, TOOLS = Path("/settings/settings.json"), Path("/settings/made-in"), Path("/secrets"), Path("/tools")
+#: What a rotation of keys has written down and not finished; nothing otherwise.
+ROTATION = Path("/rotation")
 #: Variables of the repository that would be taken for the artifact store's.
 PREFIX = "BACKUP_"
 #: Where accounts are restored to, which no file says before the server has run.
@@ -125,7 +127,9 @@ def complete(request: Mapping[str, Any], environment: Mapping[str, str]) -> dict
 
 
 def backup(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a set; lines for people."""
+    """Make a set; lines for people. While a rotation is unfinished, the rows may have other keys than the Secrets."""
+    if ROTATION.is_dir() and any(not file.name.startswith("..") for file in ROTATION.iterdir()):
+        raise BackupError("mlflow_backup: a rotation of keys is not finished, so that a set might lack them; run the playbook rotate again first")
     home = Path(request["home"])
     with settled(home) as server, alone(server):
         if MADE_IN.exists():

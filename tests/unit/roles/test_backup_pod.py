@@ -8,6 +8,7 @@ from pathlib import Path
 
 import backup_pod
 import pytest
+from backup_repository import BackupError
 from backup_source import Server, settings
 
 from roles import ROLES
@@ -47,6 +48,15 @@ def test_the_programs_of_the_embedded_stack_read_the_server_of_a_pod(mounts: Pat
     assert settings(home / "mlflow/server.env").keys() == {*ENVIRONMENT, *login} - {"HOME", "BACKUP_AWS_ACCESS_KEY_ID"}
     assert backup_pod.held(home / "secrets") == {"mlflow": {"webhook-key": "w", "crypto-passphrase": "c\n"}, "postgresql": {"password": "it's"}}
     assert (home / "secrets").stat().st_mode & 0o077 == 0
+
+
+def test_no_set_is_made_while_a_rotation_is_unfinished(mounts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup_pod, "ROTATION", mounts / "rotation")
+    (mounts / "rotation").mkdir()
+    (mounts / "rotation/rotates").write_text("kek")
+    with pytest.raises(BackupError, match="a rotation of keys is not finished"):
+        backup_pod.backup({"home": str(mounts / "home")})
+    assert not (mounts / "home").exists()
 
 
 def test_what_the_last_backup_has_left_stays_and_the_rest_is_made_anew(mounts: Path) -> None:
