@@ -244,7 +244,7 @@ def test_mlflow_stays_stopped_while_it_is_not_known_whether_the_job_has_changed_
 LOOKED = "mlflow_rotation : Decide what is left to do"
 #: The tasks at which the playbook is killed, one after the other, each so many seconds after its begin.
 STEPS: list[tuple[str, float]] = [
-    (LOOKED, 0), ("mlflow_rotation : Wait until its pods have ended", 1), ("-rotation] *", 2),
+    (LOOKED, 0), ("mlflow_rotation : Wait until its pods have ended", 1), ("Change the database by a Job", 3),
     ("mlflow_rotation : Put the new values where the roles read them", 0), ("mlflow_rotation : Put the new values where the roles read them", 3),
     ("postgresql : Create the databases in the cluster", 1), ("mlflow_rotation : Scale it up", 0), ("mlflow_server : Deploy the MLflow server", 0),
     ("mlflow_rotation : Remove the note of the rotation in the cluster", 0),
