@@ -12,8 +12,10 @@ from tracking_servers import DEPLOYED, MATRIX, Flavour, Server, Servers, SharedS
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._mlflow.rest import RestClient
 
-#: The stack of the session, with basic authentication and metrics.
-DEPLOYMENT = Deployment("integration", 27000, {"mlflow_server_auth": "basic", "mlflow_server_metrics_enabled": True})
+#: The stack of the session, with basic authentication, metrics and logs as JSON.
+DEPLOYMENT = Deployment(
+    "integration", 27000, {"mlflow_server_auth": "basic", "mlflow_server_metrics_enabled": True, "mlflow_server_log_format": "json"}
+)
 
 
 def pytest_configure() -> None:

@@ -45,6 +45,7 @@ class Server:
     jobs_enabled: bool = False
     telemetry_enabled: bool = False
     presigned_artifacts: bool = False
+    log_format: str = "text"
     environment: Mapping[str, Any] = field(default_factory=dict)
 
     name: str = "mlflow"

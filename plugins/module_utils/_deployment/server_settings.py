@@ -63,6 +63,7 @@ def settings(server: Server, database: Database, store: Store, namespace: str = 
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(server.max_overflow),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": _switch(server.jobs_enabled),
         "MLFLOW_DISABLE_TELEMETRY": _switch(not server.telemetry_enabled),
+        **({"MLOPS_MLFLOW_LOG_FORMAT": server.log_format} if server.log_format != "text" else {}),
         **database.environment, **store.environment,
     }  # fmt: skip
 

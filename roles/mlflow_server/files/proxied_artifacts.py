@@ -6,9 +6,7 @@ by presigned URLs. A client that cannot reach that server waits there until it g
 """
 from __future__ import annotations
 
-import importlib
 import json
-import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -17,8 +15,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-# Where MLflow's own application is, MODULE:NAME, and whether that is a function which makes it.
-APPLICATION, IS_FACTORY = "MLOPS_MLFLOW_APPLICATION", "MLOPS_MLFLOW_APPLICATION_IS_FACTORY"
 ADVERTISED = ("multipart_uploads_enabled", "multipart_downloads_enabled")
 
 
@@ -66,10 +62,3 @@ class Proxied:
             await send({"type": "http.response.body", "body": body})
 
         await self._mlflow(scope, receive, hold)
-
-
-def application() -> Application:
-    """MLflow's application as ``serve.py`` names it in the environment, wrapped."""
-    module, _colon, name = os.environ[APPLICATION].partition(":")
-    found = getattr(importlib.import_module(module), name)
-    return Proxied(found() if os.environ.get(IS_FACTORY) else found)

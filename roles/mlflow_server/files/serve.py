@@ -4,6 +4,7 @@
 and a child that keeps the port when the parent is killed. With the background jobs off there is nothing to wait for.
 
 MLOPS_MLFLOW_PRESIGNED_ARTIFACTS=true lets clients send and fetch artifacts straight to and from S3 (see ``proxied_artifacts``).
+MLOPS_MLFLOW_LOG_FORMAT=json has everything logged as JSON (see ``json_logs``).
 MLOPS_MLFLOW_PACKAGES names a file without which the server does not start.
 """
 from __future__ import annotations
@@ -15,26 +16,30 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import mlflow.server
+from json_logs import everything_as_json, start
 from mlflow.cli import cli
 from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 
-FACTORY = "--factory"
+HERE, FACTORY = Path(__file__).resolve().parent, "--factory"
+LOGS_JSON = os.environ.get("MLOPS_MLFLOW_LOG_FORMAT") == "json"
 # A private name of MLflow's. Where a version has it no longer, the server runs as MLflow means it to.
 EXECUTES = getattr(mlflow.server, "_exec_cmd", None)
 
 
-def _proxied(command: list[str]) -> tuple[list[str], dict[str, str]]:
+def _wrapped(command: list[str]) -> tuple[list[str], dict[str, str]]:
     """The command of uvicorn, which names the application last, with ours around it, and the environment that ours needs."""
     *options, application = (str(word) for word in command)
-    ours = ["--app-dir", str(Path(__file__).resolve().parent), FACTORY, "proxied_artifacts:application"]
+    # Ours writes a line for each request itself.
+    logs = ["--log-config", str(HERE / "log_config.json"), "--no-access-log"] if LOGS_JSON else []
+    ours = [*logs, "--app-dir", str(HERE), FACTORY, "application:application"]
     is_factory = "true" if FACTORY in options else ""
     environment = {"MLOPS_MLFLOW_APPLICATION": application, "MLOPS_MLFLOW_APPLICATION_IS_FACTORY": is_factory}
     return [word for word in options if word != FACTORY] + ours, environment
 
 
 def _start(command: list[str], *, extra_env: dict[str, str], **options: Any) -> Any:
-    if "uvicorn" in command and os.environ.get("MLOPS_MLFLOW_PRESIGNED_ARTIFACTS") != "true":
-        command, added = _proxied(command)
+    if "uvicorn" in command:
+        command, added = _wrapped(command)
         extra_env = {**extra_env, **added}
     start = EXECUTES if MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get() else _become
     return start(command, extra_env=extra_env, **options)
@@ -65,6 +70,9 @@ if __name__ == "__main__":
         _check_packages(Path(os.environ["MLOPS_MLFLOW_PACKAGES"]))
     if os.environ.get("MLFLOW_EXPOSE_PROMETHEUS"):
         _prepare_metrics(Path(os.environ["MLFLOW_EXPOSE_PROMETHEUS"]))
+    if LOGS_JSON:
+        start()
+        everything_as_json()
     if EXECUTES:
         mlflow.server._exec_cmd = _start
     cli(args=["server", *sys.argv[1:]])

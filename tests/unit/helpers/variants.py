@@ -32,7 +32,8 @@ CUSTOM = {
 SERVER: dict[str, list[Any]] = {
     "port": [8080], "workers": [4], "auth": ["basic"], "admin_username": ["ro%ot"], "default_permission": ["NO_PERMISSIONS"], "auth_cache_ttl": [0],
     "extra_hosts": [["a.example:80"]], "extra_origins": [["https://a.example"]], "pool_size": [7], "max_overflow": [1], "jobs_enabled": [True],
-    "telemetry_enabled": [True], "presigned_artifacts": [True], "environment": [{"A": 1, "B": True, "PGPASSWORD": "x"}], "name": ["akko-akko-mlflow"],
+    "telemetry_enabled": [True], "presigned_artifacts": [True], "log_format": ["json"], "environment": [{"A": 1, "B": True, "PGPASSWORD": "x"}],
+    "name": ["akko-akko-mlflow"],
     "app": ["akko-mlflow"], "image": ["docker.io/own/mlflow:1"], "image_pull_policy": ["Always"], "cluster_domain": ["k8s.example"],
     "replicas": [2, "3"], "max_replicas": [5], "target_cpu": [50], "strategy": ["Recreate"], "resources": [{"limits": {"cpu": 2, "memory": "1Gi"}}],
     "migration_resources": [{"limits": {"memory": "1Gi"}}], "migration_timeout": [60], "tmp_size": ["500Mi"],
