@@ -25,12 +25,13 @@ HOSTS = "/var/tmp/mlops-mlflow-hosts/inventory"
 VARIABLES: dict[str, Any] = {
     "kubernetes_namespace": NAMESPACE, "kubernetes_timeout": 600,
     "postgresql_name": DATABASE, "postgresql_app": DATABASE, "postgresql_volume_size": "1Gi",
-    "artifact_store_provider": "seaweedfs", "artifact_store_name": ARTIFACTS, "artifact_store_app": ARTIFACTS, "artifact_store_volume_size": "1Gi",
+    "artifact_store_provider": "minio", "artifact_store_name": ARTIFACTS, "artifact_store_app": ARTIFACTS, "artifact_store_volume_size": "1Gi",
     "mlflow_server_name": NAME, "mlflow_server_app": NAME, "mlflow_server_host": "", "mlflow_server_ingress_auth": "none",
     "mlflow_server_auth": "basic", "mlflow_server_pool_size": 5, "mlflow_server_max_overflow": 2,
     "credentials_provider": "external_secret", "credentials_create_missing": True, "credentials_refresh_interval": "10s",
     "credentials_vault_url": URL, "credentials_vault_role": NAMESPACE,
 }  # fmt: skip
+ROLES = ("mlflow_image", "postgresql", "artifact_store", "mlflow_server")
 #: The Secrets with what no variable gives.
 SECRETS = {
     DATABASE: ["admin-password", "password"], f"{ARTIFACTS}-root": ["secret-key"], f"{ARTIFACTS}-mlflow": ["secret-key"],
@@ -56,8 +57,8 @@ class Deployment:
         return self._played(SITE, words, variables)
 
     def deploy(self, *roles: str, words: Sequence[str] = (), **variables: Any) -> Run:
-        """Run roles on the first server."""
-        return self._played(roles_playbook(self.folder, roles), words, variables)
+        """Run roles on the first server, all that keep a value if none is named."""
+        return self._played(roles_playbook(self.folder, roles or ROLES), words, variables)
 
     def _played(self, playbook: str | Path, words: Sequence[str], variables: dict[str, Any]) -> Run:
         given = {name: value for name, value in {**VARIABLES, **self.more, **variables}.items() if value is not None}
@@ -100,8 +101,9 @@ def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
     """Vault and External Secrets; at the end, they are removed, with all that was deployed."""
     folder, apart = tmp_path_factory.mktemp("vault"), copy.copy(cluster)
     apart.namespace = NAMESPACE
-    image = cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]["image"]
-    more = {"k3s_registries": cluster.variables["k3s_registries"], "mlflow_image_existing": image}
+    names = {"mlflow_image_existing": cluster.name, "artifact_store_image": str(cluster.variables["artifact_store_name"])}
+    images = {option: cluster.get("deployment", name)["spec"]["template"]["spec"]["containers"][0]["image"] for option, name in names.items()}
+    more = {"k3s_registries": cluster.variables["k3s_registries"], **images}
     with vault(cluster, folder) as found:
         found.let_in(NAMESPACE, NAMESPACE)
         try:
@@ -112,22 +114,96 @@ def deployment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="module")
-def deployed(deployment: Deployment) -> Deployment:
-    """The same once MLflow is deployed and has passed its own verification."""
-    predicted = deployment.site("--check", "--diff")
+def database(deployment: Deployment) -> Deployment:
+    """The same once PostgreSQL is deployed, whose passwords were made for Vault."""
+    predicted = deployment.deploy("postgresql", words=["--check", "--diff"])
     assert predicted.status == 0, predicted.output
-    assert deployment.vaults() == {name: {} for name in SECRETS}, "check mode has written to Vault"
+    assert deployment.vault.values(f"{NAMESPACE}/{DATABASE}") == {}, "check mode has written to Vault"
     # As it would print values, if it did.
-    run = deployment.site("-vvv", "--diff")
+    run = deployment.deploy("postgresql", words=["-vvv", "--diff"])
     assert run.status == 0, run.output
     deployment.first = (predicted.changes, run.changes)
     return deployment
 
 
-def test_check_mode_predicts_the_first_run(deployed: Deployment) -> None:
+@pytest.fixture(scope="module")
+def deployed(database: Deployment) -> Deployment:
+    """The same once MLflow is deployed and has passed its own verification."""
+    run = database.site("-vvv", "--diff")
+    assert run.status == 0, run.output
+    return database
+
+
+def test_check_mode_predicts_the_first_run(database: Deployment) -> None:
     """Task by task, though nothing is there yet."""
-    predicted, done = deployed.first
+    predicted, done = database.first
     assert predicted == done
+
+
+def test_a_run_after_the_first_changes_nothing(database: Deployment) -> None:
+    """Nothing of what was for writing is left, and Vault has what the Secret has."""
+    values = database.vault.values(f"{NAMESPACE}/{DATABASE}")
+    assert sorted(values) == SECRETS[DATABASE]
+    for words in ([], ["--check"]):
+        run = database.deploy("postgresql", words=words)
+        assert (run.status, run.changed) == (0, 0), run.output
+    assert values == database.vault.values(f"{NAMESPACE}/{DATABASE}") == database.cluster.secret(DATABASE)
+    there = database.there()
+    assert (there["pushsecrets"], there["externalsecrets"]) == (set(), {DATABASE})
+    assert f"{DATABASE}-new" not in there["secret"]
+
+
+def test_a_sealed_vault_stops_the_run_with_the_operators_own_words(database: Deployment) -> None:
+    """Before its first change; once Vault is open, the next run is as ever."""
+    with database.vault.sealed():
+        run = database.deploy("postgresql")
+        assert (run.status, run.changed) == (2, 0), run.output
+        message = run.failures[-1][1]
+        assert "SecretStore credentials failed" in message
+        assert "Vault is sealed; unseal it" in message
+    run = database.deploy("postgresql")
+    assert (run.status, run.changed) == (0, 0), run.output
+
+
+def test_a_value_that_vault_has_lost_is_named_or_written_again_as_it_was(database: Deployment) -> None:
+    """The one that is in use, not a new one."""
+    place = f"{NAMESPACE}/{DATABASE}"
+    before = database.vault.values(place)
+    database.vault.run("kv", "put", "-mount=secret", place, "password=-", stdin=before["password"])
+    run = database.deploy("postgresql", credentials_create_missing=False)
+    assert (run.status, run.changed) == (2, 0), run.output
+    message = run.failures[-1][1]
+    assert "ExternalSecret database failed" in message
+    assert "admin-password" in message
+    assert "write it into Vault, or set credentials_create_missing: true" in message
+    run = database.deploy("postgresql")
+    assert run.status == 0, run.output
+    assert database.vault.values(place) == before
+    assert database.deploy("postgresql").changed == 0
+
+
+def test_a_deployment_that_has_its_own_values_takes_them_along(database: Deployment) -> None:
+    """By a store that somebody else has made: Vault gets the password that is in use, and the Secret stays as it is."""
+    store = {"credentials_vault_url": "", "credentials_vault_ca": "", "credentials_store": database.vault.cluster_store(), "credentials_path": BEFORE}
+    own = {"kubernetes_namespace": BEFORE}
+    run = database.deploy("postgresql", credentials_provider="kubernetes_secret", **own)
+    assert run.status == 0, run.output
+    apart = copy.copy(database.cluster)
+    apart.namespace = BEFORE
+    before = apart.secret(DATABASE)
+    refused = database.deploy("postgresql", **own, **store, credentials_create_missing=False)
+    assert refused.status == 2, refused.output
+    assert "Secret does not exist; write it into Vault, or set credentials_create_missing: true" in refused.failures[-1][1]
+    run = database.deploy("postgresql", **own, **store)
+    assert run.status == 0, run.output
+    assert database.vault.values(f"{BEFORE}/{DATABASE}") == before == apart.secret(DATABASE)
+    assert apart.get("secretstores.external-secrets.io") == []
+    assert database.deploy("postgresql", **own, **store).changed == 0
+    missing = database.deploy("postgresql", **own, **{**store, "credentials_store": "no-such-store"})
+    assert missing.status == 2, missing.output
+    assert "ClusterSecretStore no-such-store failed" in missing.failures[-1][1]
+    # A store of somebody else has no annotation of ours.
+    assert "mlops.mlflow" not in json.dumps(json.loads(database.cluster.run(f"k3s kubectl get clustersecretstore {STORE} -o json"))["metadata"])
 
 
 def test_vault_has_each_value_once_and_the_secrets_have_the_same(deployed: Deployment) -> None:
@@ -161,23 +237,23 @@ def test_a_password_that_is_changed_in_vault_waits_for_a_run_and_reaches_all(dep
     deployed.read_by_the_operator(DATABASE, "password", new)
     assert deployed.cluster.secret(DATABASE)["password"] == old
     assert deployed.ask("experiments/get?experiment_id=0") == "200"
-    predicted = deployed.site("--check")
+    predicted = deployed.deploy(words=["--check"])
     assert predicted.status == 0, predicted.output
-    run = deployed.site()
+    run = deployed.deploy()
     assert run.status == 0, run.output
     assert run.changes == predicted.changes
     assert any("Apply" in title for title in run.changes), run.changes
     assert deployed.cluster.secret(DATABASE)["password"] == new
     assert deployed.sql("SELECT current_user", new) == "mlflow"
     assert deployed.ask("experiments/get?experiment_id=0") == "200"
-    assert deployed.site().changed == 0
+    assert deployed.deploy().changed == 0
 
 
 def test_the_administrators_password_is_changed_in_the_same_way(deployed: Deployment) -> None:
     """At once, without waiting for the operator's own interval: the run has it read Vault."""
     old, new = deployed.vaults()[NAME]["admin-password"], "another-administrators-password"
     deployed.vault.put(f"{NAMESPACE}/{NAME}", **{"admin-password": new})
-    run = deployed.site()
+    run = deployed.deploy()
     assert run.status == 0, run.output
     assert (deployed.ask("experiments/get?experiment_id=0", new), deployed.ask("experiments/get?experiment_id=0", old)) == ("200", "401")
 
@@ -187,7 +263,7 @@ def test_a_key_that_encrypts_is_not_exchanged(deployed: Deployment) -> None:
     old = deployed.vaults()[NAME]["webhook-key"]
     deployed.vault.put(f"{NAMESPACE}/{NAME}", **{"webhook-key": "a-key-that-opens-nothing"})
     try:
-        run = deployed.site()
+        run = deployed.deploy()
         assert run.status == 2, run.output
         assert f"credentials_path: '{NAMESPACE}/{NAME}' has another webhook-key than the one that rows of the database" in run.failures[-1][1]
         assert deployed.cluster.secret(NAME)["webhook-key"] == old
@@ -202,59 +278,6 @@ def test_a_rotation_is_left_to_vault(deployed: Deployment) -> None:
         run = play("mlops.mlflow.rotate", {**VARIABLES, **deployed.more, "rotate": "database_password"}, timeout=600)
     assert (run.status, run.changed) == (2, 0), run.output
     assert "rotate: the keys and passwords are Vault's (credentials_provider), so nothing is rotated here" in run.failures[-1][1]
-
-
-def test_a_sealed_vault_stops_the_run_with_the_operators_own_words(deployed: Deployment) -> None:
-    """MLflow goes on meanwhile; once Vault is open, the next run is as ever."""
-    with deployed.vault.sealed():
-        run = deployed.site()
-        assert (run.status, run.changed) == (2, 0), run.output
-        message = run.failures[-1][1]
-        assert "SecretStore credentials failed" in message
-        assert "Vault is sealed; unseal it" in message
-        assert deployed.ask("experiments/get?experiment_id=0") == "200"
-    run = deployed.site()
-    assert (run.status, run.changed) == (0, 0), run.output
-
-
-def test_a_value_that_vault_has_lost_is_named_or_written_again_as_it_was(deployed: Deployment) -> None:
-    """The one that is in use, not a new one."""
-    before, place = deployed.vaults()[DATABASE], f"{NAMESPACE}/{DATABASE}"
-    deployed.vault.run("kv", "put", "-mount=secret", place, "password=-", stdin=before["password"])
-    run = deployed.site(credentials_create_missing=False)
-    assert (run.status, run.changed) == (2, 0), run.output
-    message = run.failures[-1][1]
-    assert "ExternalSecret database failed" in message
-    assert "admin-password" in message
-    assert "write it into Vault, or set credentials_create_missing: true" in message
-    run = deployed.site()
-    assert run.status == 0, run.output
-    assert deployed.vaults()[DATABASE] == before
-    assert deployed.site().changed == 0
-
-
-def test_a_deployment_that_has_its_own_values_takes_them_along(deployed: Deployment) -> None:
-    """By a store that somebody else has made: Vault gets the password that is in use, and the Secret stays as it is."""
-    store = {"credentials_vault_url": "", "credentials_vault_ca": "", "credentials_store": deployed.vault.cluster_store(), "credentials_path": BEFORE}
-    own = {"kubernetes_namespace": BEFORE}
-    run = deployed.deploy("postgresql", credentials_provider="kubernetes_secret", **own)
-    assert run.status == 0, run.output
-    apart = copy.copy(deployed.cluster)
-    apart.namespace = BEFORE
-    before = apart.secret(DATABASE)
-    refused = deployed.deploy("postgresql", **own, **store, credentials_create_missing=False)
-    assert refused.status == 2, refused.output
-    assert "Secret does not exist; write it into Vault, or set credentials_create_missing: true" in refused.failures[-1][1]
-    run = deployed.deploy("postgresql", **own, **store)
-    assert run.status == 0, run.output
-    assert deployed.vault.values(f"{BEFORE}/{DATABASE}") == before == apart.secret(DATABASE)
-    assert apart.get("secretstores.external-secrets.io") == []
-    assert deployed.deploy("postgresql", **own, **store).changed == 0
-    missing = deployed.deploy("postgresql", **own, **{**store, "credentials_store": "no-such-store"})
-    assert missing.status == 2, missing.output
-    assert "ClusterSecretStore no-such-store failed" in missing.failures[-1][1]
-    # A store of somebody else has no annotation of ours.
-    assert "mlops.mlflow" not in json.dumps(json.loads(deployed.cluster.run(f"k3s kubectl get clustersecretstore {STORE} -o json"))["metadata"])
 
 
 def test_no_value_was_printed(deployed: Deployment) -> None:
