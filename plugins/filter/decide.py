@@ -16,6 +16,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     backup_kubernetes_restore,
     cloudnative_pg,
     cluster_diagnosis,
+    credentials,
     embedded_diagnosis,
     embedded_status,
     image,
@@ -65,6 +66,7 @@ _value:
 
 DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "artifact_store": artifact_store_decisions.DECISIONS,
+    "credentials": credentials.DECISIONS,
     "k3s": k3s_decisions.DECISIONS,
     "keycloak": keycloak_decisions.DECISIONS,
     "embedded": {**embedded_status.DECISIONS, **embedded_diagnosis.DECISIONS},

@@ -13,14 +13,14 @@ from typing import Any
 #: What roles publish for later roles and for playbooks, and what no argument spec has.
 PUBLISHED = frozenset(
     "artifact_store_claims mlflow_clients_claims mlflow_clients_report mlflow_server_claims postgresql_claims sso_claims "
-    "keycloak_claims keycloak_connection "
+    "keycloak_claims keycloak_connection credentials_found credentials_values "
     "embedded_place embedded_runtime embedded_secrets kubernetes_applied kubernetes_certificates kubernetes_egress kubernetes_found_secrets "
     "kubernetes_given_keys kubernetes_runtime kubernetes_secrets kubernetes_server_pod kubernetes_workloads mlflow_image_reference "
     "mlflow_server_endpoint postgresql_connection artifact_store_connection sso_connection "
     "python_env_interpreter python_env_mark python_env_ready python_env_works".split()
 )
 #: Roles whose names others use for variables too: only what is nearly one of ours is an error.
-_COMMON = frozenset({"embedded", "k3s", "keycloak", "kubernetes", "nfs", "postgresql"})
+_COMMON = frozenset({"credentials", "embedded", "k3s", "keycloak", "kubernetes", "nfs", "postgresql"})
 #: How similar two names are that may be the same one misspelt, from 0 to 1; and the least for a suggestion.
 _NEAR, _RESEMBLES = 0.88, 0.6
 _BOOLEANS = frozenset({"yes", "on", "1", "true", "t", "y", "no", "off", "0", "false", "f", "n"})

@@ -47,9 +47,10 @@ options:
     suboptions:
       kind:
         description: The kind of the workload. An V(HTTPRoute) is ready when all of its Gateways accept it, and a V(Cluster) or V(Database) of
-          CloudNativePG when its operator says so.
+          CloudNativePG, or a V(SecretStore), V(ClusterSecretStore), V(ExternalSecret) or V(PushSecret) of External Secrets, when its operator
+          says so.
         type: str
-        choices: [Deployment, StatefulSet, DaemonSet, Job, HTTPRoute, Cluster, Database]
+        choices: [Deployment, StatefulSet, DaemonSet, Job, HTTPRoute, Cluster, Database, SecretStore, ClusterSecretStore, ExternalSecret, PushSecret]
         required: true
       name:
         description: The name.

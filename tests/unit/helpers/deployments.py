@@ -1,6 +1,7 @@
 """What roles give for their decisions, without Ansible: for tests of many variants."""
 from __future__ import annotations
 
+from base64 import b64encode
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ WORKED_OUT: dict[str, dict[str, Any]] = {
         "mlflow_server_ingress_pods": {"app.kubernetes.io/name": "traefik"},
     },
     "sso": {},
+    "credentials": {"credentials_path": "mlflow"},
     "keycloak": {"keycloak_redirect_uris": ["https://mlflow.example.com/oauth2/callback"]},
     "mlflow_backup": {"mlflow_backup_runtime": "kubernetes", "mlflow_backup_password_file": "/home/me/backup-password"},
     "postgresql": {
@@ -165,6 +167,26 @@ def sso(*, workloads: list[dict[str, Any]] | None = None, runtime: str = "kubern
         "secrets": {given.get("name", "oauth2-proxy"): {"client-secret": "the-client-secret", "cookie-secret": "the-cookie-secret"}},
         "error_page": ERROR_PAGE, "keycloak": {},
     }  # fmt: skip
+
+
+def vault_secret(
+    *, keys: dict[str, str] | None = None, secret: dict[str, str] | None = None, read: dict[str, str] | None = None,
+    written: dict[str, str] | None = None, external_secret: dict[str, Any] | None = None, check_mode: bool = False, **given: Any,
+) -> dict[str, Any]:
+    """What the role credentials gives for a Secret with a name and two passwords: its own values, those that Vault has, and those for it."""
+    named = {f"credentials_{name}": value for name, value in ({"store": "vault", "path": "mlflow"} | given).items()}
+    beside = {f"mlflow{suffix}": {"data": encoded(values)} for suffix, values in (("-vault", read), ("-new", written)) if values}
+    return {
+        "variables": variables("credentials", **named), "deployment": "mlflow", "claims": [], "name": "mlflow",
+        "keys": keys or {"username": "mlflow", "password": "", "crypto-passphrase": ""}, "secret": {"data": encoded(secret)} if secret else {},
+        "found": {"external_secrets": {"mlflow": external_secret} if external_secret else {}, "secrets": beside},
+        "new": ["new-0", "new-1", "new-2"], "check_mode": check_mode,
+    }  # fmt: skip
+
+
+def encoded(values: dict[str, str]) -> dict[str, str]:
+    """The values as a Secret has them."""
+    return {key: b64encode(value.encode()).decode() for key, value in values.items()}
 
 
 def keycloak(*, workloads: list[dict[str, Any]] | None = None, runtime: str = "kubernetes", **given: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     artifact_store_decisions,
     backup_kubernetes,
     cloudnative_pg,
+    credentials,
     keycloak_decisions,
     postgresql,
     server_decisions,
@@ -27,6 +28,7 @@ CUSTOM = {
     "HTTPRoute": "gateway-api-crds", "Middleware": "traefik-crds", "ServiceMonitor": "service-monitor-crd",
     "PrometheusRule": "prometheus-rule-crd", "Cluster": "cloudnative-pg-manifest",
     "Database": "cloudnative-pg-manifest",
+    "SecretStore": "external-secrets-crds", "ExternalSecret": "external-secrets-crds", "PushSecret": "external-secrets-crds",
 }  # fmt: skip
 #: One value after another for each option of the server, where another than the default makes another object.
 SERVER: dict[str, list[Any]] = {
@@ -125,6 +127,14 @@ RESTORED: dict[str, Any] = {
     "name": "mlflow", "app": "mlflow", "image": "localhost/mlflow-server:3", "pull_policy": "IfNotPresent",
     "postgresql": PUBLISHED["postgresql_connection"], "artifact_store": PUBLISHED["artifact_store_connection"],
 }  # fmt: skip
+#: The same of the credentials of one Secret, from a store that is given, and from the deployment's own.
+CREDENTIALS: dict[str, list[Any]] = {
+    "path": ["homelab/mlflow"], "refresh_interval": ["1h"], "create_missing": [True],
+    "store_kind": ["SecretStore"], "name": ["akko-credentials"],
+}  # fmt: skip
+STORE: dict[str, list[Any]] = {
+    "vault_mount": ["kv"], "vault_namespace": ["team"], "vault_auth_mount": ["k3s"], "vault_ca": ["-----BEGIN CERTIFICATE-----"],
+}
 #: What the role publishes with its defaults.
 LOGIN: dict[str, Any] = sso_decisions.DECISIONS["connection"](deployments.sso())
 ENDPOINT: dict[str, Any] = {
@@ -233,6 +243,15 @@ def of_keycloak() -> Iterator[dict[str, Any]]:
         yield from keycloak_decisions.DECISIONS["objects"](deployments.keycloak(**given))
 
 
+def of_credentials() -> Iterator[dict[str, Any]]:
+    """All objects by which External Secrets reads and writes a Secret, with each option, from a store that is given and from one of its own."""
+    own = {"store": "", "vault_url": "https://vault.example.com:8200", "vault_role": "mlflow"}
+    for given in [*one_by_one(CREDENTIALS, {}), *one_by_one(CREDENTIALS | STORE, own)]:
+        made = deployments.vault_secret(**given)
+        plan = credentials.DECISIONS["secret"](made)
+        yield from [*credentials.DECISIONS["store_objects"](made), *plan["written"], plan["external_secret"]]
+
+
 def of_backup() -> Iterator[dict[str, Any]]:
     """All objects of the backups of several servers with each of their options, without and with a schedule, in S3 and on a volume."""
     placed = {"pod_spec": {"nodeSelector": {"a": "b"}, "imagePullSecrets": [{"name": "x"}], "tolerations": [{"operator": "Exists"}]}}
@@ -252,6 +271,6 @@ def distinct() -> list[dict[str, Any]]:
     """Each object that differs from all others."""
     every = [
         *(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_cloudnative_pg(), *of_artifact_store(), *of_volume(),
-        *of_sso(), *of_keycloak(), *of_verification(), *of_clients(), *of_backup(),
+        *of_sso(), *of_keycloak(), *of_credentials(), *of_verification(), *of_clients(), *of_backup(),
     ]  # fmt: skip
     return [json.loads(text) for text in sorted({json.dumps(made, sort_keys=True) for made in every})]
