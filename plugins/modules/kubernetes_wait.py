@@ -46,10 +46,11 @@ options:
     required: true
     suboptions:
       kind:
-        description: The kind of the workload. An V(HTTPRoute) is ready when all of its Gateways accept it, and a V(Cluster) or V(Database) of
-          CloudNativePG when its operator says so.
+        description: The kind of the workload. An V(HTTPRoute) is ready when all of its Gateways accept it, a V(SecurityPolicy) or
+          V(BackendTrafficPolicy) of Envoy Gateway when its controller accepts it, and a V(Cluster) or V(Database) of CloudNativePG when its operator
+          says so.
         type: str
-        choices: [Deployment, StatefulSet, DaemonSet, Job, HTTPRoute, Cluster, Database]
+        choices: [Deployment, StatefulSet, DaemonSet, Job, HTTPRoute, SecurityPolicy, BackendTrafficPolicy, Cluster, Database]
         required: true
       name:
         description: The name.
