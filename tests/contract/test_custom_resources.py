@@ -65,6 +65,9 @@ def test_every_object_of_every_option_is_valid() -> None:
         ("ServiceMonitor", "selector", None),
         ("Cluster", "instances", "1"),
         ("Database", "databaseReclaimPolicy", "keep"),
+        ("SecurityPolicy", "oicd", {}),
+        ("BackendTrafficPolicy", "responseOverride", {}),
+        ("Backend", "tls", {"sni": "login.example.com", "caCertificates": []}),
     ],
 )
 def test_a_planted_mistake_is_seen(kind: str, field: str, value: Any) -> None:
