@@ -46,11 +46,12 @@ options:
     required: true
     suboptions:
       kind:
-        description: The kind of the workload. An V(HTTPRoute) is ready when all of its Gateways accept it, and a V(Cluster) or V(Database) of
-          CloudNativePG, or a V(SecretStore), V(ClusterSecretStore), V(ExternalSecret) or V(PushSecret) of External Secrets, when its operator
-          says so.
+        description: The kind of the workload. An V(HTTPRoute) is ready when all of its Gateways accept it, a V(SecurityPolicy) or
+          V(BackendTrafficPolicy) of Envoy Gateway when its controller accepts it, and a V(Cluster) or V(Database) of CloudNativePG, or a
+          V(SecretStore), V(ClusterSecretStore), V(ExternalSecret) or V(PushSecret) of External Secrets, when its operator says so.
         type: str
-        choices: [Deployment, StatefulSet, DaemonSet, Job, HTTPRoute, Cluster, Database, SecretStore, ClusterSecretStore, ExternalSecret, PushSecret]
+        choices: [Deployment, StatefulSet, DaemonSet, Job, HTTPRoute, SecurityPolicy, BackendTrafficPolicy, Cluster, Database, SecretStore,
+          ClusterSecretStore, ExternalSecret, PushSecret]
         required: true
       name:
         description: The name.

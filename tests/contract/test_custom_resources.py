@@ -68,6 +68,9 @@ def test_every_object_of_every_option_is_valid() -> None:
         ("SecretStore", "povider", {}),
         ("ExternalSecret", "refreshInterval", 5),
         ("PushSecret", "updatePolicy", "Never"),
+        ("SecurityPolicy", "oicd", {}),
+        ("BackendTrafficPolicy", "responseOverride", {}),
+        ("Backend", "tls", {"sni": "login.example.com", "caCertificates": []}),
     ],
 )
 def test_a_planted_mistake_is_seen(kind: str, field: str, value: Any) -> None:

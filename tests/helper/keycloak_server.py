@@ -55,12 +55,13 @@ def distribution() -> Path:
 
 @dataclass(frozen=True)
 class Place:
-    """Where it listens; with a certificate and its key, over TLS, for which clients trust ``authority``."""
+    """Where it listens; with a certificate and its key, over TLS, for which clients trust ``authority``. Its issuer may have another ``name``."""
 
     host: str
     port: int
     certificate: Sequence[Path] = ()
     authority: str = ""
+    name: str = ""
 
     @property
     def address(self) -> str:
@@ -68,9 +69,14 @@ class Place:
         return f"{'https' if self.certificate else 'http'}://{self.host}:{self.port}"
 
     @property
+    def public(self) -> str:
+        """The URL that it has in tokens."""
+        return self.address.replace(f"//{self.host}:", f"//{self.name or self.host}:")
+
+    @property
     def options(self) -> list[str]:
         """What Keycloak is told of it."""
-        listen = [f"--http-host={self.host}", f"--hostname={self.address}"]
+        listen = [f"--http-host={self.host}", f"--hostname={self.public}"]
         if not self.certificate:
             return [*listen, "--http-enabled=true", f"--http-port={self.port}"]
         certificate, key = self.certificate
@@ -83,7 +89,7 @@ class KeycloakServer:
     def __init__(self, folder: Path, place: Place, realm: Mapping[str, Any]) -> None:
         self.folder, self.place, self._realm = folder, place, realm
         self.address = place.address
-        self.issuer = f"{self.address}/realms/{realm['realm']}"
+        self.issuer = f"{place.public}/realms/{realm['realm']}"
         self._context: SSLContext | None = create_default_context(cadata=place.authority) if place.authority else None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -149,7 +155,7 @@ class KeycloakServer:
     def token(self, client: str, secret: str = "", realm: str = "", **form: str) -> str:
         """An access token: of a client's service account, or of a user who is named in the form."""
         grant = {"grant_type": "password"} if "username" in form else {"grant_type": "client_credentials"}
-        issuer = f"{self.address}/realms/{realm}" if realm else self.issuer
+        issuer = f"{self.address}/realms/{realm or self._realm['realm']}"
         credentials = {"client_id": client, **({"client_secret": secret} if secret else {})}
         return str(self.request(f"{issuer}/protocol/openid-connect/token", {**grant, **credentials, **form})["access_token"])
 

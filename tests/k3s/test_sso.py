@@ -52,16 +52,16 @@ REFRESH = 10
 
 
 @contextmanager
-def provider(folder: Path, host: str, port: int) -> Iterator[KeycloakServer]:
-    """Keycloak where pods and this machine reach it by the same address, with a certificate of its own authority."""
+def provider(folder: Path, host: str, port: int, name: str = "") -> Iterator[KeycloakServer]:
+    """Keycloak where pods and this machine reach it by the same address, or pods by a name, with a certificate of its own authority."""
     authority = Authority(folder)
     ca = authority.path.read_text().partition("-----BEGIN PRIVATE KEY-----")[0]
-    both = authority.issue("server", [GATEWAY]).read_text()
+    both = authority.issue("server", [GATEWAY, *([name] if name else [])]).read_text()
     certificate, begin, key = both.partition("-----BEGIN PRIVATE KEY-----")
     paths = (folder / "tls.crt", folder / "tls.key")
     paths[0].write_text(certificate)
     paths[1].write_text(begin + key)
-    with KeycloakServer(folder, Place(GATEWAY, port, paths, ca), realm(host)) as server:
+    with KeycloakServer(folder, Place(GATEWAY, port, paths, ca, name), realm(host)) as server:
         yield server
 
 

@@ -84,6 +84,10 @@ class Login:
     middlewares: Sequence[str] = ()
     #: What is not for the server: requests for ``path`` go to ``port`` of the Service ``service``, without those Middlewares.
     routes: Sequence[Mapping[str, Any]] = ()
+    #: What a Gateway does with the requests for the server's HTTPRoute, each a ``kind`` and a ``name``; it is there before the route, and waited for.
+    policies: Sequence[Mapping[str, str]] = ()
+    #: The headers that a Gateway takes from a request before it goes on to the server.
+    removed_headers: Sequence[str] = ()
     #: Whom the server must reach, and who must reach it besides the ingress controller, as rules and peers of a NetworkPolicy.
     egress: Sequence[Mapping[str, Any]] = ()
     callers: Sequence[Mapping[str, Any]] = ()
@@ -96,7 +100,7 @@ class Login:
 
     def __bool__(self) -> bool:
         """Whether anything asks for a login."""
-        return bool(self.middlewares)
+        return bool(self.middlewares or self.policies)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import is_true, read
@@ -182,7 +183,11 @@ def realm(given: Given) -> Object:
     keycloak, secrets = of(given), given["secrets"]
     page = {
         "client_id": keycloak.client_id, "secret": secrets.get(CLIENT_SECRET, ""),
-        "settings": {**_confidential(page=True), "redirectUris": [*keycloak.redirect_uris], "protocolMappers": [_groups()]},
+        "settings": {
+            **_confidential(page=True),
+            "attributes": {"pkce.code.challenge.method": "S256", "post.logout.redirect.uris": "##".join(_after_logout(keycloak.redirect_uris))},
+            "redirectUris": [*keycloak.redirect_uris], "protocolMappers": [_groups(), _audience(keycloak.client_id)],
+        },
     }  # fmt: skip
     programs = [
         {
@@ -211,11 +216,19 @@ SETTINGS: Object = {"bruteForceProtected": True}
 
 def _confidential(page: bool) -> Object:
     """A client with a secret: for people who log in in a browser, or a service account for a program."""
-    proof = {"attributes": {"pkce.code.challenge.method": "S256"}} if page else {}
     return {
         "enabled": True, "protocol": "openid-connect", "publicClient": False, "standardFlowEnabled": page, "serviceAccountsEnabled": not page,
-        "implicitFlowEnabled": False, "directAccessGrantsEnabled": False, **proof,
+        "implicitFlowEnabled": False, "directAccessGrantsEnabled": False,
     }  # fmt: skip
+
+
+def _after_logout(redirect_uris: Sequence[str]) -> list[str]:
+    """Where a browser may go after a logout: to any page of where it may come back after a login.
+
+    >>> _after_logout(["https://a.example/oauth2/callback", "https://a.example/other"])
+    ['https://a.example/*']
+    """
+    return list(dict.fromkeys(f"{url.scheme}://{url.netloc}/*" for url in map(urlsplit, redirect_uris)))
 
 
 def _groups() -> Object:

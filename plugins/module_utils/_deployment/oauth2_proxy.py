@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import sso, workload
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso import COOKIE_SECRET, PORT, REDIS_PASSWORD, Given, Sso
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso import API_PATHS, COOKIE_SECRET, IDENTITY, PORT, REDIS_PASSWORD, Given, Sso
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, checksum, read
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Object, described
 
@@ -23,14 +23,6 @@ USER, FOLDER = 65532, "/etc/oauth2-proxy"
 CHECKSUM = "mlops.mlflow/checksum"
 #: The cookie of a session, of whose prefix browsers know that no other host and no plain HTTP may set it.
 COOKIE = "__Host-mlflow_sso"
-#: The paths that programs ask, not people who look at a page: there, a missing login is a 401, not a redirection to the issuer.
-API = "^/(api|ajax-api|v1|graphql|gateway|get-artifact|model-versions|health|version)(/|[?]|$)"
-#: What says to MLflow who somebody is. Nothing of it is MLflow's business, and a client could have sent it.
-IDENTITY = (
-    "Authorization",
-    *(f"X-Forwarded-{name}" for name in ("User", "Email", "Groups", "Preferred-Username", "Access-Token")),
-    *(f"X-Auth-Request-{name}" for name in ("User", "Email", "Groups", "Preferred-Username", "Access-Token")),
-)
 TRAEFIK = "traefik.io/v1alpha1"
 
 
@@ -65,7 +57,7 @@ def _of_requests(given: Sso) -> list[str]:
     """How requests are answered that Traefik asks about: each at the address / of this proxy."""
     return [
         "--upstream=static://202", "--reverse-proxy=true", *(f"--trusted-proxy-ip={network}" for network in given.trusted_proxies),
-        f"--api-route={API}", "--skip-provider-button=true", f"--custom-templates-dir={FOLDER}",
+        f"--api-route=^{API_PATHS}(/|[?]|$)", "--skip-provider-button=true", f"--custom-templates-dir={FOLDER}",
         # Of requests, the log would have the codes that are exchanged for tokens; who logs in, and who is refused, it has anyway.
         "--request-logging=false",
     ]  # fmt: skip
@@ -117,7 +109,7 @@ def files(given: Sso, error_page: str) -> dict[str, str]:
     groups = f"a member of one of these groups: {', '.join(given.allowed_groups)}" if given.allowed_groups else "known to the issuer"
     other = sso.keycloak(given.issuer_url, "logout") or given.issuer_url
     page = Template(error_page).safe_substitute(groups=_inert(groups), other=_inert(other))
-    return {"error.html": page, "robots.txt": refusal(given), **({"ca.crt": given.issuer_ca} if given.issuer_ca else {})}
+    return {"error.html": page, "robots.txt": sso.refusal(given), **({"ca.crt": given.issuer_ca} if given.issuer_ca else {})}
 
 
 def _inert(text: str) -> str:
@@ -127,19 +119,6 @@ def _inert(text: str) -> str:
     '&lt;&#123;&#123;.Message}}&gt;'
     """
     return html.escape(text).replace("{", "&#123;")
-
-
-def refusal(given: Sso) -> str:
-    """Return what a program without a valid login is told, in the form in which MLflow's clients show a message."""
-    known = sso.connection(given)
-    return as_json({
-        "error_code": "UNAUTHENTICATED",
-        "message": (
-            "This MLflow server requires a login, and the request has no valid one. Set MLFLOW_TRACKING_TOKEN to an access token that has not "
-            f"expired, of {' or '.join(known['issuers'])}, for the audience {' or '.join(known['audiences'])}, and unset MLFLOW_TRACKING_USERNAME "
-            "and MLFLOW_TRACKING_PASSWORD, which take precedence over it. In a browser, reload the page."
-        ),
-    })  # fmt: skip
 
 
 # Its objects

@@ -129,7 +129,7 @@ def deployment(given: Given) -> Object:
     return {
         "objects": server_objects.objects(deployed),
         "absent": server_objects.unwanted(server),
-        "rollouts": [{"kind": kind, "name": server.name} for kind in ("Deployment", *(["HTTPRoute"] if server.is_route else []))],
+        "rollouts": _rollouts(server),
         "ready_pods": server_migration.ready(found(given)["pods"]),
         "replicas": deployed.found.replicas,
         "follows_migration": deployed.found.schema == deployed.migration,
@@ -142,6 +142,12 @@ def deployment(given: Given) -> Object:
             "deployment": server_objects.deployed_checksum(deployed),
         },
     }
+
+
+def _rollouts(server: Server) -> list[Object]:
+    """What is waited for. A policy is not accepted before the route is there that it is for."""
+    route = [{"kind": "HTTPRoute", "name": server.name}, *(dict(each) for each in server.login.policies)] if server.is_route else []
+    return [{"kind": "Deployment", "name": server.name}, *route]
 
 
 def is_migrated(given: Given) -> bool:

@@ -114,9 +114,11 @@ def given_certificate(deployed: Deployed) -> Object:
 def route(deployed: Deployed) -> Object:
     """Return the HTTPRoute."""
     server, limit = deployed.server, f"{deployed.server.transfer_timeout}s"
-    filters = [
+    filters: list[Object] = [
         {"type": "ExtensionRef", "extensionRef": {"group": "traefik.io", "kind": "Middleware", "name": name}} for name in server.all_middlewares
     ]
+    if server.login.removed_headers:
+        filters.append({"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": [*server.login.removed_headers]}})
     rule = {
         "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
         **({"filters": filters} if filters else {}),

@@ -4,7 +4,8 @@
 # FOR INTERNAL COLLECTION USE ONLY: may change in any release.
 """The Kubernetes objects of an MLflow server: which it has, and what is in each. No I/O.
 
-``parts`` is the one list of them; that of the claims, which are checked before the first change of a run, follows from it.
+``parts`` is the one list of them; that of the claims, which are checked before the first change of a run, follows from it. Those of a login in
+front of the HTTPRoute are the role sso's, and are only removed here.
 """
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     server_metrics,
     server_renewal,
     server_settings,
+    sso,
     workload,
 )
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import SECRET_KEYS, Server
@@ -105,12 +107,18 @@ def claims(server: Server) -> list[Object]:
         {"kind": "Job", "api_version": "batch/v1", "name": f"{name}-verify"},
     ]  # fmt: skip
     own: list[Object] = [{**part.reference, "wanted": part.is_wanted, **part.claim} for part in parts(server)]
+    own += [{**each, "wanted": False} for each in _former_policies(server)]
     return [{**each, "option": "mlflow_server_name"} for each in [*own, *beside]]
 
 
 def unwanted(server: Server) -> list[Object]:
     """Return the objects that are removed if they are there."""
-    return [part.reference for part in parts(server) if not part.is_wanted]
+    return [*(part.reference for part in parts(server) if not part.is_wanted), *_former_policies(server)]
+
+
+def _former_policies(server: Server) -> list[Object]:
+    """What stood in front of the HTTPRoute until now, if nothing does any more. The role sso, which comes earlier, would open the route."""
+    return [] if server.login.policies else sso.policies_named(sso.policy_name(server.name))
 
 
 def objects(deployed: Deployed) -> list[Object]:

@@ -141,6 +141,11 @@ def _of_login(server: Server) -> Iterator[str]:
     """What does not go together with a login in front of the server."""
     if not server.login or not server.is_public:
         return
+    if server.login.policies and server.middlewares:
+        yield (
+            f"mlflow_server_middlewares: {', '.join(server.middlewares)} would be for Traefik, but sso_provider: envoy_gateway is for a Gateway of "
+            "Envoy Gateway; remove them, or set sso_provider: oauth2_proxy"
+        )
     if server.is_ingress and server.ingress_class != "traefik":
         yield (
             f"mlflow_server_ingress_class: '{server.ingress_class}' does not know the Middlewares by which the role sso asks for a login; set "

@@ -12,16 +12,30 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import host_and_port, read
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, host_and_port, read
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Identity, Object
 
 Given = Mapping[str, Any]
+#: The providers, besides none.
+OAUTH2_PROXY, ENVOY_GATEWAY = "oauth2_proxy", "envoy_gateway"
 #: The component of the workload that asks for a login.
 COMPONENT = "login"
 #: The keys of the role's Secret.
 CLIENT_SECRET, COOKIE_SECRET, REDIS_PASSWORD = "client-secret", "cookie-secret", "redis-password"
-#: Where oauth2-proxy listens, and the path of its own pages.
-PORT, PAGES = 4180, "/oauth2/"
+#: Where oauth2-proxy listens.
+PORT = 4180
+#: The path of the login's own pages, and of those where the issuer sends a browser back, and where a session ends.
+PAGES, CALLBACK, LOGOUT = "/oauth2/", "/oauth2/callback", "/oauth2/sign_out"
+#: The API of Envoy Gateway, and the kinds of its policies, in the order in which they are applied.
+ENVOY, POLICIES = "gateway.envoyproxy.io/v1alpha1", ("SecurityPolicy", "BackendTrafficPolicy")
+#: The paths that programs ask, not people who look at a page: there, a missing login is a 401, not a redirection to the issuer.
+API_PATHS = "/(api|ajax-api|v1|graphql|gateway|get-artifact|model-versions|health|version)"
+#: What says to MLflow who somebody is. Nothing of it is MLflow's business, and a client could have sent it.
+IDENTITY = (
+    "Authorization",
+    *(f"X-Forwarded-{name}" for name in ("User", "Email", "Groups", "Preferred-Username", "Access-Token")),
+    *(f"X-Auth-Request-{name}" for name in ("User", "Email", "Groups", "Preferred-Username", "Access-Token")),
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,7 @@ class Sso:
     client_id: str = ""
     client_secret: str = ""
     existing_secret: Mapping[str, str] = field(default_factory=dict)
+    jwks_url: str = ""
     scope: str = "openid profile"
     groups_claim: str = "groups"
     allowed_groups: Sequence[str] = ()
@@ -55,11 +70,13 @@ class Sso:
     egress: Sequence[Mapping[str, Any]] = ()
     #: What the role keycloak publishes, if this deployment's own Keycloak is the issuer.
     keycloak: Mapping[str, Any] = field(default_factory=dict)
+    #: The ``name``, the ``host`` and the ``gateways`` of the server behind the login.
+    server: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> Identity:
         """Whose the objects are."""
-        return Identity("oauth2-proxy", self.name, COMPONENT)
+        return Identity(self.provider.replace("_", "-"), self.name, COMPONENT)
 
     @property
     def secret(self) -> tuple[str, str]:
@@ -98,18 +115,43 @@ def connection(sso: Sso) -> Object:
         return {}
     issuers = [sso.issuer_url, *(each["issuer"] for each in sso.extra_issuers)]
     audiences = [sso.client_id, *sso.extra_audiences, *(each["audience"] for each in sso.extra_issuers)]
+    is_proxy = sso.provider == OAUTH2_PROXY
     return {
-        "middlewares": list(sso.middlewares.values()),
-        "routes": [{"path": PAGES, "service": sso.name, "port": PORT}],
+        "middlewares": list(sso.middlewares.values()) if is_proxy else [],
+        "routes": [{"path": PAGES, "service": sso.name, "port": PORT}] if is_proxy else [],
+        "policies": [] if is_proxy else [{"kind": kind, "name": sso.name} for kind in POLICIES],
+        "removed_headers": [] if is_proxy else removed_headers(sso),
         "egress": [], "callers": [], "forwards_token": sso.forward_token,
         "issuers": _distinct(issuers), "audiences": _distinct(audiences),
         "how_to_use": [
-            f"People log in at {sso.issuer_url}, and log out at {PAGES}sign_out",
+            f"People log in at {sso.issuer_url}, and log out at {LOGOUT}",
             f"Programs outside the cluster need MLFLOW_TRACKING_TOKEN, an access token of {' or '.join(_distinct(issuers))} for the audience "
             f"{' or '.join(_distinct(audiences))}",
             *sso.keycloak.get("how_to_use", []),
         ],
     }  # fmt: skip
+
+
+def removed_headers(sso: Sso) -> list[str]:
+    """Return the headers that a Gateway takes from a request before it goes on. Cookies have the tokens of the session.
+
+    >>> "Authorization" in removed_headers(Sso()), "Authorization" in removed_headers(Sso(forward_token=True))
+    (True, False)
+    """
+    return ["Cookie", *(name for name in IDENTITY if not (sso.forward_token and name == "Authorization"))]
+
+
+def refusal(sso: Sso) -> str:
+    """Return what a program without a valid login is told, in the form in which MLflow's clients show a message."""
+    known = connection(sso)
+    return as_json({
+        "error_code": "UNAUTHENTICATED",
+        "message": (
+            "This MLflow server requires a login, and the request has no valid one. Set MLFLOW_TRACKING_TOKEN to an access token that has not "
+            f"expired, of {' or '.join(known['issuers'])}, for the audience {' or '.join(known['audiences'])}, and unset MLFLOW_TRACKING_USERNAME "
+            "and MLFLOW_TRACKING_PASSWORD, which take precedence over it. In a browser, reload the page."
+        ),
+    })  # fmt: skip
 
 
 def _distinct(texts: Sequence[str]) -> list[str]:
@@ -128,12 +170,25 @@ def objects_named(name: str) -> list[Object]:
     ]  # fmt: skip
 
 
+def policies_named(name: str) -> list[Object]:
+    """Return what identifies each object that the role may create or change in front of a server's HTTPRoute, under a name."""
+    own = [{"kind": kind, "api_version": ENVOY, "name": name} for kind in (*POLICIES, "Backend")]
+    return [{"kind": "Secret", "name": name}, {"kind": "ConfigMap", "name": name}, *own]
+
+
+def policy_name(server: str) -> str:
+    """Return the name of what stands in front of a server's HTTPRoute."""
+    return f"{server}-login"
+
+
 # What the role asks for
 
 
 def of(given: Given) -> Sso:
     """Return the role's variables. Without an issuer, the deployment's own Keycloak is it, if there is one."""
-    variables, found = read(Sso, given["variables"], "sso_"), given["keycloak"]
+    variables, found = replace(read(Sso, given["variables"], "sso_"), server=given["server"]), given["keycloak"]
+    if variables.provider == ENVOY_GATEWAY:
+        variables = replace(variables, name=policy_name(given["server"]["name"]))
     if variables.issuer_url or not found or variables.provider == "none":
         return variables
     return replace(
@@ -144,13 +199,19 @@ def of(given: Given) -> Sso:
 
 def claims(given: Given) -> list[Object]:
     """The objects that the role may create or change, checked before the first change of a run."""
-    return [{**each, "option": "sso_name"} for each in objects_named(given["name"])] if given["provider"] != "none" else []
+    if given["provider"] == ENVOY_GATEWAY:
+        return [{**each, "option": "mlflow_server_name"} for each in policies_named(policy_name(given["server"]))]
+    made = objects_named(given["name"]) if given["provider"] == OAUTH2_PROXY else []
+    return [{**each, "option": "sso_name"} for each in made]
 
 
 def left_behind(given: Given) -> list[Object]:
-    """What is left of a login that the deployment no longer has, has under another name, or has with a single pod."""
+    """What is left of oauth2-proxy where the deployment no longer has it, has it under another name, or with a single pod.
+
+    What stands in front of an HTTPRoute is removed by the role of the server, once the route is another.
+    """
     sso, cluster = of(given), read(Cluster, given["kubernetes"], "")
-    kept = sso.name if sso.provider != "none" else ""
+    kept = sso.name if sso.provider == OAUTH2_PROXY else ""
     names = [each["name"] for each in cluster.workloads if each.get("component") == COMPONENT and each["name"] != kept]
     single = [each for each in objects_named(kept) if kept and sso.replicas < 2 and each["kind"] == "PodDisruptionBudget"]
     return [*single, *(each for name in names for each in objects_named(name))]
@@ -160,7 +221,8 @@ def secret_keys(given: Given) -> dict[str, str]:
     """The values of the role's Secret, "" where one is to be made."""
     sso = of(given)
     return {
-        COOKIE_SECRET: "", **({} if sso.existing_secret or sso.keycloak else {CLIENT_SECRET: sso.client_secret}),
+        **({COOKIE_SECRET: ""} if sso.provider == OAUTH2_PROXY else {}),
+        **({} if sso.existing_secret or sso.keycloak else {CLIENT_SECRET: sso.client_secret}),
         **({REDIS_PASSWORD: sso.redis_password} if sso.redis_password else {}),
     }  # fmt: skip
 

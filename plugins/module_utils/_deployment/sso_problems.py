@@ -10,12 +10,16 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso import Sso
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.envoy_gateway import jwks_url
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso import CLIENT_SECRET, ENVOY_GATEWAY, Sso, keycloak
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import host_and_port
 
 _NAME = re.compile("[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
 #: A duration as Go writes it, of which oauth2-proxy takes several parts.
 _DURATION = re.compile("([0-9]+(s|m|h))+")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+#: The most audiences that Envoy Gateway takes.
+_AUDIENCES = 8
 
 
 def problems(sso: Sso, runtime: str) -> list[str]:
@@ -31,11 +35,13 @@ def problems(sso: Sso, runtime: str) -> list[str]:
             f"sso_provider: {sso.provider} stands in front of a server in a cluster, but this one listens on loopback alone; remove it, or set "
             "mlflow_server_auth: basic"
         ]
-    return [*_of_issuer(sso), *_of_client(sso), *_of_tokens(sso), *_of_session(sso), *_of_deployment(sso)]
+    shared = [*_of_issuer(sso), *_of_client(sso), *_of_tokens(sso)]
+    return [*shared, *(_of_gateway(sso) if sso.provider == ENVOY_GATEWAY else [*_of_session(sso), *_of_deployment(sso)])]
 
 
 def _of_issuer(sso: Sso) -> Iterator[str]:
-    for name, url in (("issuer_url", sso.issuer_url), ("internal_issuer_url", sso.internal_issuer_url), ("logout_url", sso.logout_url)):
+    for name, url in (("issuer_url", sso.issuer_url), ("internal_issuer_url", sso.internal_issuer_url), ("logout_url", sso.logout_url),
+                      ("jwks_url", sso.jwks_url)):
         if not url and name != "issuer_url":
             continue
         if not _is_url(url):
@@ -105,6 +111,47 @@ def _of_tokens(sso: Sso) -> Iterator[str]:
                 f"sso_extra_issuers: issuer '{issuer}' with audience '{audience}' is not a URL with an audience, without commas and equals signs; "
                 "set both, such as {issuer: https://kubernetes.default.svc.cluster.local, audience: mlflow}"
             )
+
+
+def _of_gateway(sso: Sso) -> Iterator[str]:
+    """What Envoy Gateway does not take, or does not do."""
+    if not sso.server.get("host") or not sso.server.get("gateways"):
+        yield (
+            f"sso_provider: {ENVOY_GATEWAY} asks for a login in front of an HTTPRoute, and the server has none; set mlflow_server_host and "
+            "mlflow_server_gateways, or oauth2_proxy for an Ingress"
+        )
+    if _is_url(sso.issuer_url) and not sso.issuer_url.startswith("https:"):
+        yield f"sso_issuer_url: '{sso.issuer_url}' is plain HTTP, which Envoy Gateway does not take for an issuer; set its https:// address"
+    reached = sso.reached_issuer_url
+    if _is_url(reached) and _is_address(host_and_port(reached)[0]):
+        name = "sso_internal_issuer_url" if sso.internal_issuer_url else "sso_issuer_url"
+        yield f"{name}: '{reached}' has an address for a host, which Envoy Gateway does not take; set a URL with a name that pods resolve"
+    if sso.issuer_url and not sso.jwks_url and not keycloak(sso.issuer_url, "certs"):
+        yield (
+            f"sso_jwks_url: it is empty, and Envoy Gateway does not ask '{sso.issuer_url}' where its keys are; set the jwks_uri of its "
+            ".well-known/openid-configuration"
+        )
+    for each in (each for each in sso.extra_issuers if not _is_url(jwks_url(each))):
+        yield f"sso_extra_issuers: where the keys of '{each.get('issuer')}' are is not known; add jwks_url to it, their URL"
+    if sso.existing_secret and sso.secret[1] != CLIENT_SECRET:
+        yield f"sso_existing_secret: Envoy Gateway reads the key {CLIENT_SECRET}, not '{sso.secret[1]}'; give the Secret a key of that name"
+    if len(sso.extra_audiences) >= _AUDIENCES:
+        yield f"sso_extra_audiences: Envoy Gateway takes {_AUDIENCES - 1} at most, but there are {len(sso.extra_audiences)}; remove some"
+    if sso.redis_url or sso.redis_password:
+        yield f"sso_redis_url: with sso_provider: {ENVOY_GATEWAY}, sessions are in cookies alone; remove it, or set oauth2_proxy"
+
+
+def _is_address(host: str) -> bool:
+    """Whether a host is given by its address.
+
+    >>> _is_address("10.0.0.9"), _is_address("fd00::7"), _is_address("login.example.com")
+    (True, True, False)
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_session(sso: Sso) -> Iterator[str]:

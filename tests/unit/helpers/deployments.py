@@ -165,7 +165,8 @@ def sso(*, workloads: list[dict[str, Any]] | None = None, runtime: str = "kubern
         "variables": variables("sso", **{f"sso_{name}": value for name, value in (four | given).items()}), "runtime": runtime,
         "kubernetes": RUNTIME | {"workloads": workloads or []}, "egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}], "existing": {},
         "secrets": {given.get("name", "oauth2-proxy"): {"client-secret": "the-client-secret", "cookie-secret": "the-cookie-secret"}},
-        "error_page": ERROR_PAGE, "keycloak": {},
+        "error_page": ERROR_PAGE, "keycloak": {}, "server": {"name": "mlflow", "host": "mlflow.example.com", "gateways": [{"name": "public"}]},
+        "found_gateways": [],
     }  # fmt: skip
 
 

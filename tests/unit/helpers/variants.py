@@ -26,9 +26,9 @@ from roles import PUBLISHED
 #: Kinds that are not Kubernetes' own, each with the part of the test hosts that has its definition; tests/contract validates them.
 CUSTOM = {
     "HTTPRoute": "gateway-api-crds", "Middleware": "traefik-crds", "ServiceMonitor": "service-monitor-crd",
-    "PrometheusRule": "prometheus-rule-crd", "Cluster": "cloudnative-pg-manifest",
-    "Database": "cloudnative-pg-manifest",
+    "PrometheusRule": "prometheus-rule-crd", "Cluster": "cloudnative-pg-manifest", "Database": "cloudnative-pg-manifest",
     "SecretStore": "external-secrets-crds", "ExternalSecret": "external-secrets-crds", "PushSecret": "external-secrets-crds",
+    **dict.fromkeys(("SecurityPolicy", "BackendTrafficPolicy", "Backend"), "envoy-gateway-crds"),
 }  # fmt: skip
 #: One value after another for each option of the server, where another than the default makes another object.
 SERVER: dict[str, list[Any]] = {
@@ -110,6 +110,13 @@ SSO: dict[str, list[Any]] = {
     "image": ["docker.io/own/oauth2-proxy:7.15.6"], "replicas": [2, "3"], "resources": [{"limits": {"cpu": 1}}], "trusted_proxies": [["10.0.0.0/8"]],
     "callers": [[{"podSelector": {}}]], "egress": [[{"ports": [{"port": 6443}]}]],
 }  # fmt: skip
+#: The same of one by Envoy Gateway.
+POLICIES: dict[str, list[Any]] = {
+    **{name: SSO[name] for name in ("client_id", "scope", "existing_secret", "groups_claim", "allowed_groups", "extra_audiences", "forward_token")},
+    "issuer_ca": SSO["issuer_ca"], "internal_issuer_url": ["https://keycloak.akko.svc:8443/realms/akko", *SSO["internal_issuer_url"]],
+    "jwks_url": ["https://accounts.example.com/keys"], "logout_url": SSO["logout_url"],
+    "extra_issuers": [[{"issuer": "https://kubernetes.default.svc", "audience": "a", "jwks_url": "https://kubernetes.default.svc/openid/v1/jwks"}]],
+}  # fmt: skip
 KEYCLOAK: dict[str, list[Any]] = {
     "realm": ["akko"], "console": [True], "admin_username": ["root"], "database": ["login"], "name": ["akko-keycloak"],
     "image": ["docker.io/own/keycloak:26"], "resources": [{"limits": {"memory": "2Gi", "cpu": 2}}, {}], "tls": ["existing", "cert_manager"],
@@ -137,6 +144,7 @@ STORE: dict[str, list[Any]] = {
 }
 #: What the role publishes with its defaults.
 LOGIN: dict[str, Any] = sso_decisions.DECISIONS["connection"](deployments.sso())
+POLICY_LOGIN: dict[str, Any] = sso_decisions.DECISIONS["connection"](deployments.sso(provider="envoy_gateway"))
 ENDPOINT: dict[str, Any] = {
     "name": "mlflow", "uri": "http://mlflow.mlflow.svc:5000", "public_uri": "", "image": "localhost/mlflow-server:3", "hosts": ["mlflow"],
     "image_pull_policy": "IfNotPresent", "username": "", "password_secret": {}, "egress": [{}], "public": {}, "deployment": "0123",
@@ -167,7 +175,7 @@ def servers() -> list[dict[str, Any]]:
         *one_by_one(PUBLIC, ENTRANCE | {"sso": LOGIN}), *one_by_one(JWT, TOKENS), ENTRANCE | TOKENS | {"sso": LOGIN | {"forwards_token": True}},
         ENTRANCE | {"sso": LOGIN | {"callers": [{"podSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 443}]}]}},
         {"store": artifact_store_decisions.DECISIONS["volume_connection"](deployments.volume(**VOLUME[0]))},
-        ENTRANCE | {"sso": LOGIN, "gateways": [{"name": "public"}], "tls": "external"},
+        *(ENTRANCE | {"sso": login, "gateways": [{"name": "public"}], "tls": "external"} for login in (LOGIN, POLICY_LOGIN)),
     ]  # fmt: skip
 
 
@@ -235,6 +243,10 @@ def of_sso() -> Iterator[dict[str, Any]]:
     """All objects of the login with each of its options."""
     for given in one_by_one(SSO, {}):
         yield from sso_decisions.DECISIONS["oauth2_proxy"](deployments.sso(**given))
+    other = {"issuer_url": "https://accounts.example.com", "jwks_url": "https://accounts.example.com/keys"}
+    for base in ({}, {"issuer_ca": "-----BEGIN CERTIFICATE-----", "allowed_groups": ["ops"]}, other):
+        for given in one_by_one(POLICIES, base):
+            yield from sso_decisions.DECISIONS["envoy_gateway"](deployments.sso(provider="envoy_gateway", **given))
 
 
 def of_keycloak() -> Iterator[dict[str, Any]]:

@@ -100,3 +100,27 @@ def test_every_gateway_has_to_accept_it() -> None:
     verdict = rollout.verdicts([{"kind": "HTTPRoute", "name": "mlflow"}], seen, 61)[0]
     assert (verdict.state, verdict.count) == ("failed", "1 of 2 Gateways accept it")
     assert "akko/own (https)" in verdict.reason
+
+
+SAID = {"Accepted": condition("Accepted", "True", "Accepted"), "Invalid": condition("Accepted", "False", "Invalid", "OIDC: secret x not found")}
+DISABLED = condition("Accepted", "False", "Invalid", "OIDC: resource login of type Backend cannot be used since Backend is disabled in Envoy")
+
+
+@pytest.mark.parametrize("kind", ["SecurityPolicy", "BackendTrafficPolicy"])
+@pytest.mark.parametrize(("answers", "waited", "state", "reason", "remedy"), [
+    ([[SAID["Accepted"]]], 0, "done", "", ""),
+    ([[SAID["Accepted"]], [SAID["Invalid"]]], 20, "failed", "Invalid: OIDC: secret x not found", "correct the sso_ variable"),
+    ([[SAID["Invalid"]]], 5, "waiting", "Invalid: OIDC: secret x not found", "answered with 500"),
+    ([[DISABLED]], 20, "failed", "Backend is disabled", "set extensionApis.enableBackend: true"),
+    ([[SAID["Accepted"] | {"observedGeneration": 1}]], 20, "waiting", "Envoy Gateway has not answered", ""),
+    ([], 61, "failed", "Envoy Gateway has not answered", "check that its controller runs"),
+])
+def test_a_policy_is_waited_for_until_its_controller_accepts_it(
+    kind: str, answers: list[list[dict[str, Any]]], waited: float, state: str, reason: str, remedy: str
+) -> None:
+    thing = {"metadata": {"name": "mlflow", "generation": 2}, "status": {"ancestors": [{"conditions": each} for each in answers]}}
+    seen = {"objects": {f"{kind}/mlflow": thing}, "replica_sets": [], "pods": [], "events": [], "claims": [], "now": 100.0}
+    verdict = rollout.verdicts([{"kind": kind, "name": "mlflow"}], seen, waited)[0]
+    assert verdict.state == state
+    assert reason in verdict.reason
+    assert remedy in verdict.remedy

@@ -163,7 +163,8 @@ def test_the_realm_has_what_the_login_needs() -> None:
     realm = DECISIONS["realm"](deployments.keycloak(programs=[{"name": "training", "groups": ["robots"]}, {"name": "old", "state": "absent"}]))
     page, program = realm["clients"]
     assert page["settings"]["redirectUris"] == ["https://mlflow.example.com/oauth2/callback"]
-    assert page["settings"]["attributes"] == {"pkce.code.challenge.method": "S256"}
+    assert page["settings"]["attributes"] == {"pkce.code.challenge.method": "S256", "post.logout.redirect.uris": "https://mlflow.example.com/*"}
+    assert [each["name"] for each in page["settings"]["protocolMappers"]] == ["groups", "audience"]
     assert not page["settings"]["directAccessGrantsEnabled"]
     assert "groups" not in page
     assert [each["name"] for each in program["settings"]["protocolMappers"]] == ["groups", "audience"]

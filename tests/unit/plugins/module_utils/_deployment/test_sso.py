@@ -10,7 +10,7 @@ import deployments
 import pytest
 import variants
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import oauth2_proxy, server_decisions
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_decisions, sso
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso_decisions import DECISIONS
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----"
@@ -254,7 +254,7 @@ def test_traefik_believes_no_client_and_passes_no_identity_on() -> None:
     ("/static-files/api/x.js", False), ("/?next=/api/2.0", False),
 ])
 def test_programs_are_refused_and_people_are_sent_to_the_issuer(path: str, is_api: bool) -> None:
-    assert bool(re.search(oauth2_proxy.API, path)) == is_api
+    assert bool(re.search(f"^{sso.API_PATHS}(/|[?]|$)", path)) == is_api
 
 
 def test_a_program_is_told_what_to_send_in_the_form_that_mlflow_shows() -> None:
