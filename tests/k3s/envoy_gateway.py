@@ -2,11 +2,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import Any
 
-from cluster import Cluster
-from images import images
 from network import GATEWAY as MACHINE
 from others import SECURITY, thing
 
@@ -21,16 +18,6 @@ CONFIGURATION = {
     "apiVersion": ENVOY, "kind": "EnvoyGateway", "gateway": {"controllerName": CONTROLLER},
     "extensionApis": {"enableBackend": True},
 }  # fmt: skip
-
-
-def provide_images(cluster: Cluster) -> list[str]:
-    """Import the images of the controller and of Envoy on every host; their names."""
-    for name in ("envoy-gateway", "envoy"):
-        for host in [*cluster.servers, *cluster.agents]:
-            into = "cat > /var/tmp/image.tar && k3s ctr --namespace k8s.io images import /var/tmp/image.tar && rm /var/tmp/image.tar"
-            with images.scenario_archive(name).open("rb") as file:
-                subprocess.run([*cluster.ssh(host), into], stdin=file, check=True, capture_output=True, timeout=300)
-    return [images.ON_DEMAND[name].names[0] for name in ("envoy-gateway", "envoy")]
 
 
 def controller(image: str) -> list[dict[str, Any]]:

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 from cluster import Cluster
+from host_images import import_archive
 from images import archive, trees
 from restic import restic
 
@@ -21,7 +21,4 @@ def provide(cluster: Cluster, folder: Path) -> None:
     shutil.copy(restic(), tree / "usr/bin/restic")
     archive.write([archive.Image((IMAGE,), tree, {"Entrypoint": ["/usr/bin/restic"]})], folder / "restic.tar")
     trees.delete(tree)
-    for host in [*cluster.servers, *cluster.agents]:
-        into = "cat > /var/tmp/restic.tar && k3s ctr --namespace k8s.io images import /var/tmp/restic.tar && rm /var/tmp/restic.tar"
-        with (folder / "restic.tar").open("rb") as file:
-            subprocess.run([*cluster.ssh(host), into], stdin=file, check=True, capture_output=True, timeout=300)
+    import_archive(cluster, folder / "restic.tar")

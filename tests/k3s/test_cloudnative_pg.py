@@ -8,7 +8,6 @@ import copy
 import hashlib
 import json
 import shlex
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 from cluster import Cluster
-from images import images
+from host_images import bring
 from parts import parts
 from playbook import Run, play, roles_playbook
 
@@ -47,15 +46,6 @@ def manifest(folder: Path) -> Path:
     assert changed != text
     (folder / "operator.yaml").write_text(changed)
     return folder / "operator.yaml"
-
-
-def provide_images(cluster: Cluster) -> None:
-    """Import the images of the operator and of PostgreSQL on every host."""
-    for name in ("cloudnative-pg", "cloudnative-postgres"):
-        for host in [*cluster.servers, *cluster.agents]:
-            into = "cat > /var/tmp/image.tar && k3s ctr --namespace k8s.io images import /var/tmp/image.tar && rm /var/tmp/image.tar"
-            with images.scenario_archive(name).open("rb") as file:
-                subprocess.run([*cluster.ssh(host), into], stdin=file, check=True, capture_output=True, timeout=300)
 
 
 @dataclass
@@ -101,7 +91,7 @@ def homelab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     operator = {"postgresql_operator_manifest": str(file), "postgresql_operator_checksum": hashlib.sha256(file.read_bytes()).hexdigest()}
     made = Homelab(apart, folder, {"mlflow_server_image": image, "artifact_store_image": image, **operator})
     try:
-        provide_images(cluster)
+        bring(cluster, "cloudnative-pg", "cloudnative-postgres")
         yield made
     finally:
         cluster.run(f"k3s kubectl delete cluster.postgresql.cnpg.io --all --namespace {NAMESPACE} --ignore-not-found --timeout=60s || true")

@@ -19,7 +19,8 @@ import pytest
 import test_sso
 from browser import Browser
 from cluster import Cluster, CommandError
-from envoy_gateway import ENVOY, GATEWAY, GATEWAYS, LOGIN, PORT, ROUTES, controller, gateway, provide_images
+from envoy_gateway import ENVOY, GATEWAY, GATEWAYS, LOGIN, PORT, ROUTES, controller, gateway
+from host_images import bring
 from keycloak_server import PASSWORD, KeycloakServer
 from login_realm import GROUP, SECRET, audience_mapper
 from loopback import Authority
@@ -112,7 +113,7 @@ def guarded(cluster: Cluster, keycloak: KeycloakServer, tmp_path_factory: pytest
     over = threading.Event()
     apart = copy.copy(cluster)
     try:
-        images_of = provide_images(cluster)
+        images_of = bring(cluster, "envoy-gateway", "envoy")
         cluster.run(f"{kubectl} apply --server-side --filename -", stdin=definitions)
         apply(cluster, controller(images_of[0]))
         cluster.run(f"{ours} wait job certgen --for=condition=Complete --timeout=120s", timeout=130)

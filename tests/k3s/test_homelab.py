@@ -20,13 +20,14 @@ import hosts
 import pytest
 import yaml
 from cluster import Cluster, CommandError
+from host_images import bring
 from inventory import inventory
 from loopback import Authority
 from nfs import client
 from playbook import SITE, Run, play
 from restic_image import IMAGE, provide
 from state import Host
-from test_cloudnative_pg import manifest, provide_images
+from test_cloudnative_pg import manifest
 
 # Not for what they break, but for the minutes that they take.
 pytestmark = pytest.mark.outage
@@ -134,7 +135,7 @@ def homelab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     try:
         client.install(client.built(nas), nodes)
         client.ran(nas, "mkdir -p /var/nfs")
-        provide_images(cluster)
+        bring(cluster, "cloudnative-pg", "cloudnative-postgres")
         cluster.run("k3s kubectl apply --filename -", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
         ours = f"k3s kubectl --namespace {GATEWAY['namespace']}"
         cluster.run(f"{ours} wait pod traefik --for=condition=Ready --timeout=120s", timeout=130)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import hub
 import pytest
 import test_jwt_clients
 from cluster import Cluster
-from images import images
+from host_images import bring
 from others import apply, confined, thing
 from playbook import Run
 from test_jwt_clients import ACCOUNT, CLAIM, Trusting
@@ -61,19 +60,10 @@ class Platform:
     airflow: hub.Airflow
 
 
-def bring(cluster: Cluster, name: str) -> None:
-    """Import an image on each host."""
-    for host in [*cluster.servers, *cluster.agents]:
-        into = f"cat > /var/tmp/{name}.tar && k3s ctr --namespace k8s.io images import /var/tmp/{name}.tar; rm /var/tmp/{name}.tar"
-        with images.scenario_archive(name).open("rb") as archive:
-            subprocess.run([*cluster.ssh(host), into], stdin=archive, check=True, capture_output=True, timeout=900)
-
-
 @pytest.fixture(scope="module")
 def platform(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """All of it: the clients' policies first, then MLflow with its clients, then the hub and Airflow with the files that this wrote."""
-    for name in ("jupyterhub", "airflow"):
-        bring(cluster, name)
+    bring(cluster, "jupyterhub", "airflow")
     image = cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]["image"]
     apart, nothing = copy.copy(cluster), Run(0, "", 0)
     apart.namespace = NAMESPACE

@@ -8,7 +8,6 @@ import base64
 import copy
 import json
 import ssl
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from browser import Browser, Page
 from cluster import Cluster
+from host_images import bring
 from images import images
 from playbook import Run, play, roles_playbook
 
@@ -86,10 +86,7 @@ class Behind:
 @pytest.fixture(scope="module")
 def behind(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     """A server with the three lines in its inventory; at the end, it is removed with its namespace."""
-    for host in [*cluster.servers, *cluster.agents]:
-        into = "cat > /var/tmp/keycloak.tar && k3s ctr --namespace k8s.io images import /var/tmp/keycloak.tar && rm /var/tmp/keycloak.tar"
-        with images.scenario_archive("keycloak").open("rb") as archive:
-            subprocess.run([*cluster.ssh(host), into], stdin=archive, check=True, capture_output=True, timeout=600)
+    bring(cluster, "keycloak")
     deployed = cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]["image"]
     apart = copy.copy(cluster)
     apart.namespace, apart.variables = NAMESPACE, {**cluster.variables, **VARIABLES}

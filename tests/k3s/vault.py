@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Cluster, CommandError
+from host_images import bring
 from images import images
 from loopback import Authority
+from others import apply, thing
 from parts import parts
 
 VAULTS, OPERATORS = "vault-openbao", "vault-operator"
@@ -37,15 +38,10 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-def thing(kind: str, name: str, namespace: str = "", api_version: str = "v1", **content: Any) -> dict[str, Any]:
-    """An object."""
-    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **({"namespace": namespace} if namespace else {})}, **content}
-
-
 def _bound(account: str, namespace: str, role: str) -> dict[str, Any]:
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
     subjects = [{"kind": "ServiceAccount", "name": account, "namespace": namespace}]
-    return thing("ClusterRoleBinding", namespace, "", "rbac.authorization.k8s.io/v1", roleRef=reference, subjects=subjects)
+    return thing("ClusterRoleBinding", namespace, api_version="rbac.authorization.k8s.io/v1", roleRef=reference, subjects=subjects)
 
 
 def _objects(certificate: str, ca: str) -> list[dict[str, Any]]:
@@ -59,8 +55,7 @@ def _objects(certificate: str, ca: str) -> list[dict[str, Any]]:
     }  # fmt: skip
     given = {"ca.crt": ca, "tls.crt": first, "tls.key": begin + key, "vault.hcl": CONFIGURATION}
     volume = {"name": "vault", "secret": {"secretName": "openbao"}}
-    vault = thing("Pod", "openbao", VAULTS, spec={"serviceAccountName": "openbao", "containers": [bao], "volumes": [volume]})
-    vault["metadata"]["labels"] = LABELS
+    vault = thing("Pod", "openbao", VAULTS, labels=LABELS, spec={"serviceAccountName": "openbao", "containers": [bao], "volumes": [volume]})
     container = {"name": "external-secrets", "image": operator, "args": ["--concurrent=2"]}
     return [
         thing("Namespace", VAULTS), thing("Namespace", OPERATORS),
@@ -69,7 +64,7 @@ def _objects(certificate: str, ca: str) -> list[dict[str, Any]]:
         thing("Secret", "openbao", VAULTS, stringData=given),
         thing("Service", "openbao", VAULTS, spec={"selector": LABELS, "ports": [{"port": 8200}]}), vault,
         thing("ServiceAccount", "external-secrets", OPERATORS), _bound("external-secrets", OPERATORS, OPERATORS),
-        thing("ClusterRole", OPERATORS, "", "rbac.authorization.k8s.io/v1", rules=RULES),
+        thing("ClusterRole", OPERATORS, api_version="rbac.authorization.k8s.io/v1", rules=RULES),
         thing("Pod", "external-secrets", OPERATORS, spec={"serviceAccountName": "external-secrets", "containers": [container]}),
     ]  # fmt: skip
 
@@ -132,23 +127,12 @@ class Vault:
             "caProvider": {"type": "Secret", "name": "vault-ca", "namespace": OPERATORS, "key": "ca.crt"},
             "auth": {"tokenSecretRef": {"name": "vault-token", "namespace": OPERATORS, "key": "token"}},
         }  # fmt: skip
-        self.apply([
+        apply(self.cluster, [
             thing("Secret", "vault-ca", OPERATORS, stringData={"ca.crt": self.ca}),
             thing("Secret", "vault-token", OPERATORS, stringData={"token": self.token}),
-            thing("ClusterSecretStore", STORE, "", "external-secrets.io/v1", spec={"provider": {"vault": provider}}),
+            thing("ClusterSecretStore", STORE, api_version="external-secrets.io/v1", spec={"provider": {"vault": provider}}),
         ])  # fmt: skip
         return STORE
-
-    def apply(self, objects: list[dict[str, Any]]) -> None:
-        """Apply objects of anybody's."""
-        self.cluster.run("k3s kubectl apply --filename -", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-
-
-def _import(cluster: Cluster, name: str) -> None:
-    into = "cat > /var/tmp/image.tar && k3s ctr --namespace k8s.io images import /var/tmp/image.tar && rm /var/tmp/image.tar"
-    for host in [*cluster.servers, *cluster.agents]:
-        with images.scenario_archive(name).open("rb") as file:
-            subprocess.run([*cluster.ssh(host), into], stdin=file, check=True, capture_output=True, timeout=300)
 
 
 @contextmanager
@@ -159,10 +143,9 @@ def vault(cluster: Cluster, folder: Path) -> Iterator[Vault]:
     definitions = (parts.part("external-secrets-crds") / "external-secrets-crds.yaml").read_text()
     made = Vault(cluster, authority.path.read_text().partition("-----BEGIN PRIVATE KEY-----")[0])
     try:
-        for name in ("openbao", "external-secrets"):
-            _import(cluster, name)
+        bring(cluster, "openbao", "external-secrets")
         cluster.run("k3s kubectl apply --server-side --filename -", stdin=definitions)
-        made.apply(_objects(certificate, made.ca))
+        apply(cluster, _objects(certificate, made.ca))
         for namespace, pod in ((VAULTS, "openbao"), (OPERATORS, "external-secrets")):
             cluster.run(f"k3s kubectl --namespace {namespace} wait pod {pod} --for=condition=Ready --timeout=120s", timeout=130)
         made.begin()

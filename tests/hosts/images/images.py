@@ -156,6 +156,18 @@ ON_DEMAND = {
         {"Entrypoint": ["/usr/local/bin/envoy-gateway"], "User": "65532:65532", "Env": [archive.PATH]},
         ("envoy-gateway",),
     ),
+    "argo-controller": Recipe(
+        (f"quay.io/argoproj/workflow-controller:{VERSIONS['go']['argo-controller']['version']}",),
+        _single("argo-controller", "bin/workflow-controller"),
+        {"Entrypoint": ["/bin/workflow-controller"], "User": "8737"},
+        ("argo-controller",),
+    ),
+    "argoexec": Recipe(
+        (f"quay.io/argoproj/argoexec:{VERSIONS['go']['argoexec']['version']}",),
+        _single("argoexec", "bin/argoexec"),
+        {"Entrypoint": ["/bin/argoexec"], "User": "8737", "Env": [archive.PATH]},
+        ("argoexec",),
+    ),
     "jupyterhub": _client("jupyterhub", clients.jupyterhub),
     "airflow": _client("airflow", clients.airflow, **clients.AIRFLOW),
 }
