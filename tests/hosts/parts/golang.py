@@ -49,6 +49,8 @@ def build_program(name: str, wanted: Mapping[str, Any], folder: Path) -> None:
     shutil.copytree(module_folder(wanted["module"], wanted["version"]), source, copy_function=shutil.copyfile)
     for directory, _folders, _files in os.walk(source):
         Path(directory).chmod(0o755)
+    for link, target in wanted.get("links", {}).items():
+        (source / link).symlink_to(target)
     for file, names in wanted.get("omit", {}).items():
         (source / file).write_text(without_imports((source / file).read_text(), names))
     flags = ["-trimpath", "-tags", wanted.get("tags", ""), "-ldflags", _linker(wanted.get("variables", {}))]
