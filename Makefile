@@ -127,7 +127,7 @@ parts: setup ## Build the images and binaries for the k3s test hosts; half an ho
 akko: setup ## Run the stories of the akko inventory on two k3s test hosts
 	@.ci/k3s akko
 
-outages: setup ## Kill pods and hosts of the akko inventory while a client writes; test unsuitable hosts, logins, clients, backups, NFS and CloudNativePG
+outages: setup ## Kill pods and hosts of the akko inventory while a client writes; test unsuitable hosts, logins, clients, backups, NFS, CloudNativePG, Vault, Envoy and Argo
 	@.ci/k3s outages
 
 airgap: setup ## Test an air-gapped installation
