@@ -42,7 +42,7 @@ backup: setup ## Back it up; ARGS='-e mlflow_backup_drill=true' tries the new se
 restore: setup ## Restore the last backup, after a loss or on a new machine
 	@ansible-playbook playbooks/restore.yml $(ARGS)
 
-maintenance: setup ## Delete for good what was deleted in MLflow more than 30 days ago; ARGS=--check shows it
+maintenance: setup ## Delete for good what was deleted in MLflow more than 30 days ago, and archive old traces if asked to; ARGS=--check shows it
 	@ansible-playbook playbooks/maintenance.yml $(ARGS)
 
 rotate: setup ## Rotate keys and passwords; ARGS='-e rotate=kek', several with commas between, or all; --check shows it
@@ -97,7 +97,7 @@ lint: setup ## Lint everything: Python, types, roles, documentation, shell
 	@shellcheck $$(git ls-files -co --exclude-standard '.ci/*' '*.sh' ':!*.py')
 
 # Doctests of the CI stages, of files that run on hosts and in images, and of the test hosts.
-DOCTESTS := .ci/stages.py roles/embedded/files/stack.py roles/artifact_store/files/move.py roles/mlflow_backup/files roles/mlflow_maintenance/files/maintenance_plan.py roles/mlflow_server/files/json_logs.py roles/mlflow_server/files/jwt/jwt_tokens.py $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in
+DOCTESTS := .ci/stages.py roles/embedded/files/stack.py roles/artifact_store/files/move.py roles/mlflow_backup/files roles/mlflow_maintenance/files/maintenance_plan.py roles/mlflow_maintenance/files/maintenance_archive.py roles/mlflow_server/files/json_logs.py roles/mlflow_server/files/jwt/jwt_tokens.py $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in
 
 # CI tries the same inputs each time, so that a commit is red for what it changed; `make hostile` looks for new ones.
 SAME_INPUTS := --hypothesis-seed=0

@@ -110,7 +110,8 @@ class Server:
         programs = {path.stem: path.read_text() for path in [*FILES.glob("maintenance*.py"), ROOT / "roles/mlflow_backup/files/backup_lock.py"]}
         given = {
             "check": False, "environment_file": f"{home}/mlflow/server.env", "home": str(home), "deleted_for": 0, "by_experiment": {},
-            "traces_for": -1, "traces_by_experiment": {}, "orphans": "remove",
+            "traces_for": -1, "traces_by_experiment": {}, "orphans": "remove", "deletes": True,
+            "archive": {"after": -1, "by_experiment": {}, "location": ""},
         }  # fmt: skip
         user: dict[str, Any] = {"user": home.stat().st_uid, "group": home.stat().st_gid, "extra_groups": []} if os.getuid() == 0 else {}
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -138,14 +139,16 @@ def server() -> Iterator[Server]:
 
 def shown(results: list[TaskResult]) -> str:
     """What the playbook says that it has deleted, or would."""
-    return next(result.message for result in results if result.name.endswith("Show what was deleted"))
+    return next(result.message for result in results if result.name.endswith("Show what was deleted and archived"))
 
 
 def test_check_mode_says_what_a_run_deletes_and_a_second_run_deletes_nothing(server: Server, tmp_path: Path) -> None:
     # As the first run in an empty database: nothing to do.
     assert changed(server.clean()) == []
     gone, held, used = (server.experiment(f"{name}-{time.time_ns()}") for name in ("gone", "held", "used"))
-    old = {gone, server.run(gone), server.model(gone, server.run(gone))}
+    # Those of the verification of the deployment.
+    deleted = {row[0] for row in server.sql("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'")}
+    old = deleted | {gone, server.run(gone), server.model(gone, server.run(gone))}
     old |= {row[0] for row in server.sql("SELECT run_uuid FROM runs WHERE experiment_id = %s", int(gone))}
     old |= {server.trace(gone, now())}
     kept = server.run(held)
@@ -172,7 +175,8 @@ def test_check_mode_says_what_a_run_deletes_and_a_second_run_deletes_nothing(ser
     checked = server.clean("--check", mlflow_maintenance_report=str(predicted))
     assert (server.ids(), server.files()) == (rows, files)
     done = server.clean(mlflow_maintenance_report=str(report))
-    assert changed(checked) == changed(done) == ["mlops.mlflow.mlflow_maintenance : Delete for good what was deleted long ago"]
+    task = "mlops.mlflow.mlflow_maintenance : Delete for good what was deleted long ago, and archive old traces"
+    assert changed(checked) == changed(done) == [task]
     assert shown(checked).replace("Would delete", "Deleted") == shown(done)
     assert json.loads(predicted.read_text()) == json.loads(report.read_text())
 

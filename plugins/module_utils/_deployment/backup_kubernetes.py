@@ -47,7 +47,8 @@ mv new password
 exec postgres -D {POSTGRESQL}/data -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c max_connections=50
 """
 _FEW_OF_DATABASE = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
-_CRON = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|[0-9*/,-]+ [0-9*/,-]+ [0-9*/,?-]+ [0-9A-Za-z*/,-]+ [0-9A-Za-z*/,?-]+")
+#: A schedule of a CronJob.
+CRON = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|[0-9*/,-]+ [0-9*/,-]+ [0-9*/,?-]+ [0-9A-Za-z*/,-]+ [0-9A-Za-z*/,?-]+")
 
 
 def problems(backup: Backup) -> list[str]:
@@ -70,7 +71,7 @@ def _of_repository(given: Settings) -> Iterator[str]:
 
 def _of_settings(given: Settings) -> Iterator[str]:
     yield from problems_of_restic(given.keep, given.environment)
-    if given.schedule and not _CRON.fullmatch(given.schedule):
+    if given.schedule and not CRON.fullmatch(given.schedule):
         yield f"mlflow_backup_schedule: '{given.schedule}' is no schedule of a CronJob; set five fields, such as 0 3 * * *, for three at night"
     if given.timeout < 1:
         yield f"mlflow_backup_timeout: {given.timeout} is too short; set the number of seconds that a backup may take, such as 21600"

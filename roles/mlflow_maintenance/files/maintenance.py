@@ -1,4 +1,4 @@
-"""Deletes for good what was deleted in MLflow long ago, as its settings say, and prints a report as JSON. ``run.py`` starts it.
+"""Deletes for good what was deleted in MLflow long ago, archives old traces, and prints a report as JSON. ``run.py`` starts it.
 
 Runs where the server runs: with its packages and its environment. Of everything, first the artifacts and then the row, so that a run that was
 interrupted finds the row again, and deletes the rest. An error is one line, and status 1.
@@ -11,15 +11,19 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from backup_lock import alone
+from maintenance_archive import Archive, noted
 from maintenance_plan import Ages, Amount, Kept, Plan, Planner, Thing, folders, owner, told
 
 #: Later than any trace begins, in milliseconds.
 EVER = 1 << 62
+#: The report of a pass that deletes nothing.
+NOTHING: dict[str, Any] = {"changed": False, "removed": [], "kept": [], "failed": [], "orphans": None, "notes": []}
 #: What a process has of its own, beside the environment of the server.
 OWN = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 
@@ -212,26 +216,44 @@ def clean(settings: Mapping[str, Any]) -> dict[str, Any]:
     artifacts = Artifacts(given["MLFLOW_ARTIFACTS_DESTINATION"])
     rows = Database(uri, given.get("MLFLOW_REGISTRY_STORE_URI") or uri, artifacts.place)
     made = Maintenance(settings, rows, artifacts)
-    if made.check:
-        report = made.run()
-    else:
-        # So that nothing is deleted that a backup still has to read.
-        with alone(Path(settings["home"]), "maintenance", MaintenanceError) if settings["environment_file"] else rows.alone(MaintenanceError):
-            report = made.run()
-    return {**report, "lines": told(report, made.check)}
+    archive = Archive(settings, rows, artifacts, made.now)
+    problem = archive.problem()
+    if problem:
+        raise MaintenanceError(problem)
+
+    def held() -> AbstractContextManager[Any]:
+        """The lock, so that nothing is deleted or moved that a backup still has to read."""
+        if made.check:
+            return nullcontext()
+        return alone(Path(settings["home"]), "maintenance", MaintenanceError) if settings["environment_file"] else rows.alone(MaintenanceError)
+
+    with held():
+        archive.follow()
+        report = made.run() if settings["deletes"] else NOTHING
+    done = archive.run(held)
+    lines = [*(told(report, made.check) if settings["deletes"] else []), *archive.told()]
+    changed = report["changed"] or any(done.traces.values()) or done.found_again > 0
+    return {**report, "changed": changed, "archived": noted(done), "lines": lines}
 
 
-def main(settings: Mapping[str, Any]) -> int:
-    """Do one pass, and print the report."""
+def answered(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Do one pass; the report. If it could not be done, print why; None."""
     if not settings["environment_file"]:
         # It shares the memory of a container with the server: if that is not enough, it is this that ends.
         Path("/proc/self/oom_score_adj").write_text("1000")
     try:
-        print(json.dumps(clean(settings)))
+        return clean(settings)
     except MaintenanceError as error:
         print(error, file=sys.stderr)
     except Exception as error:  # MLflow's, of a database that does not answer or has another schema
         print(f"mlflow_maintenance: {' '.join(str(error).split())[:500]}", file=sys.stderr)
-    else:
-        return 0
-    return 1
+    return None
+
+
+def main(settings: Mapping[str, Any]) -> int:
+    """Do one pass, and print the report."""
+    report = answered(settings)
+    if report is None:
+        return 1
+    print(json.dumps(report))
+    return 0

@@ -33,6 +33,12 @@ CONTENT = (
     "SELECT run_uuid FROM runs WHERE experiment_id = :id UNION ALL SELECT model_id FROM logged_models WHERE experiment_id = :id LIMIT 1"
 )
 OLD_TRACES = "SELECT count(*) FROM trace_info WHERE experiment_id = :id AND timestamp_ms <= :before"
+#: What the server's scheduler archives too: a finished trace whose spans are in the database, and that has not failed to be archived for good.
+ARCHIVABLE = (
+    "status <> 'IN_PROGRESS' AND NOT EXISTS (SELECT 1 FROM trace_tags g WHERE g.request_id = trace_info.request_id AND "
+    "(g.key = 'mlflow.trace.archivalFailure' OR g.key = 'mlflow.trace.spansLocation' AND g.value <> 'TRACKING_STORE')) AND "
+    "EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = trace_info.request_id AND s.content <> '')"
+)
 #: MLflow's own ways to delete a row, with the rows that belong to it.
 DELETE = {"run": "_hard_delete_run", "model": "_hard_delete_logged_model", "experiment": "_hard_delete_experiment"}
 #: The identifiers of what has a folder of its own.
@@ -88,13 +94,16 @@ class Database:
         with (engine or self.engine).connect() as connection:
             return list(connection.execute(sqlalchemy.text(statement).bindparams(*lists), values))
 
-    def facts(self) -> Facts:
-        """Return all that decides."""
+    def experiments(self) -> list[Thing]:
+        """Return all experiments."""
         found = self.rows("SELECT experiment_id, name, lifecycle_stage, last_update_time, artifact_location FROM experiments")
-        experiments = [
+        return [
             Thing("experiment", str(id_), str(id_), stage == DELETED, time, self.place.of(location or ""), name)
             for id_, name, stage, time, location in found
         ]
+
+    def facts(self) -> Facts:
+        """Return all that decides."""
         runs = [Thing("run", id_, str(of), stage == DELETED, time, self.place.of(uri or "")) for id_, of, stage, time, uri in self.rows(RUNS)]
         versions = [self._version(*row) for row in self.rows(VERSIONS, self.registry)]
         models = self._models("m.lifecycle_stage = 'deleted' OR e.lifecycle_stage = 'deleted'")
@@ -103,7 +112,7 @@ class Database:
             models |= self._models("m.model_id IN :some", some=some)
             for model, run in self.rows("SELECT DISTINCT model_id, run_id FROM logged_model_metrics WHERE model_id IN :some", some=some):
                 measured[model] = measured.get(model, frozenset()) | {run}
-        return Facts(experiments, runs, list(models.values()), versions, measured)
+        return Facts(self.experiments(), runs, list(models.values()), versions, measured)
 
     def _models(self, which: str, **values: Any) -> dict[str, Thing]:
         return {
@@ -143,13 +152,13 @@ class Database:
         """Return how many traces of an experiment began before then, in milliseconds."""
         return int(self.rows(OLD_TRACES, id=int(experiment), before=before)[0][0])
 
-    def trace_batches(self, experiment: str, before: int, at_once: int = MANY) -> Iterator[list[str]]:
+    def trace_batches(self, experiment: str, before: int, at_once: int = MANY, which: str = "true", last: int = -1) -> Iterator[list[str]]:
         """Return their identifiers, some at a time, the oldest first. What is still there when the next are asked for is not returned again."""
-        last, last_id = -1, ""
+        last_id = ""
         while True:
             found = self.rows(
                 "SELECT request_id, timestamp_ms FROM trace_info WHERE experiment_id = :id AND timestamp_ms <= :before AND (timestamp_ms > :last OR "
-                "(timestamp_ms = :last AND request_id > :last_id)) ORDER BY timestamp_ms, request_id LIMIT :most",
+                f"(timestamp_ms = :last AND request_id > :last_id)) AND {which} ORDER BY timestamp_ms, request_id LIMIT :most",
                 id=int(experiment), before=before, last=last, last_id=last_id, most=at_once,
             )  # fmt: skip
             if not found:
@@ -160,3 +169,32 @@ class Database:
     def delete_traces(self, experiment: str, traces: list[str]) -> int:
         """Delete traces as the server does on request, archived ones too; how many."""
         return int(self.store.delete_traces(experiment, trace_ids=traces))
+
+    # Archived traces
+
+    def count_due(self, experiment: str, after: int, until: int) -> int:
+        """Return how many traces of an experiment are to be archived, of those that began after a time and until another."""
+        which = f"SELECT count(*) FROM trace_info WHERE experiment_id = :id AND timestamp_ms > :after AND timestamp_ms <= :until AND {ARCHIVABLE}"
+        return int(self.rows(which, id=int(experiment), after=after, until=until)[0][0])
+
+    def due_batches(self, experiment: str, after: int, until: int) -> Iterator[list[str]]:
+        """Return their identifiers, some at a time, the oldest first."""
+        # After that millisecond.
+        return self.trace_batches(experiment, until, which=ARCHIVABLE, last=after + 1)
+
+    def archive(self, trace: str, uri: str) -> bool:
+        """Archive a trace as the server's scheduler does: first its file, then its row; whether it was, and not changed or deleted meanwhile."""
+        return bool(self.store._archive_trace_candidate(trace_id=trace, resolved_trace_archival_location=uri))
+
+    def archived_elsewhere(self, uri: str) -> list[Any]:
+        """Return trace, experiment and place of those that are archived outside a place."""
+        return self.rows(
+            "SELECT t.request_id, t.experiment_id, g.value FROM trace_tags g JOIN trace_info t ON t.request_id = g.request_id "
+            "WHERE g.key = 'mlflow.trace.archiveLocation' AND left(g.value, :length) <> :uri", length=len(uri) + 1, uri=f"{uri}/",
+        )  # fmt: skip
+
+    def archived_at(self, trace: str, before: str, uri: str) -> None:
+        """Note where an archived trace is, of which it was known before where it was."""
+        statement = "UPDATE trace_tags SET value = :uri WHERE request_id = :trace AND key = 'mlflow.trace.archiveLocation' AND value = :before"
+        with self.engine.begin() as connection:
+            connection.execute(sqlalchemy.text(statement), {"uri": uri, "trace": trace, "before": before})

@@ -22,6 +22,7 @@ WORKED_OUT: dict[str, dict[str, Any]] = {
     "sso": {},
     "credentials": {"credentials_path": "mlflow"},
     "keycloak": {"keycloak_redirect_uris": ["https://mlflow.example.com/oauth2/callback"]},
+    "mlflow_maintenance": {"mlflow_maintenance_runtime": "kubernetes"},
     "mlflow_backup": {"mlflow_backup_runtime": "kubernetes", "mlflow_backup_password_file": "/home/me/backup-password"},
     "postgresql": {
         "postgresql_provider": "statefulset", "postgresql_port": 5432, "postgresql_max_connections": 200, "postgresql_shared_buffers": "256MB",
@@ -152,6 +153,16 @@ def backup(*, server_given: dict[str, Any] | None = None, **given: Any) -> dict[
         "published": {}, "keys": {}, "held": {},
         "stateful_sets": [database], "clusters": [], "owned": [{"kind": "Secret", "name": name} for name in names],
         "programs": {"backup.py": "print()\n"}, "password": "p",
+    }  # fmt: skip
+
+
+def maintenance(*, server_given: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
+    """The same of the role mlflow_maintenance, for that server, which archives its traces every night."""
+    wanted = {"archive_schedule": "0 4 * * *", "traces_archived_after": "30d"} | given
+    return {
+        "variables": variables("mlflow_maintenance", **{f"mlflow_maintenance_{name}": value for name, value in wanted.items()}),
+        "place": {}, "check_mode": False, "kubernetes": RUNTIME, "deployment": backup(server_given=server_given)["deployment"], "services": [],
+        "programs": {"archive_run.py": "print()\n"},
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
     cloudnative_pg,
     credentials,
     keycloak_decisions,
+    maintenance_kubernetes,
     postgresql,
     server_decisions,
     sso_decisions,
@@ -128,6 +129,11 @@ BACKUP: dict[str, list[Any]] = {
     "ca": ["-----BEGIN CERTIFICATE-----"], "restic_image": ["docker.io/own/restic:1"], "postgresql_image": ["docker.io/own/postgres:18"],
     "work_claim": ["work"], "work_size": ["1Gi"], "resources": [{"limits": {"cpu": 1}}], "timeout": [60, "60"], "schedule": ["0 3 * * *", "@daily"],
     "keep_daily": [1],
+}  # fmt: skip
+#: The same of the archive of traces.
+ARCHIVE: dict[str, list[Any]] = {
+    "archive_schedule": ["@daily"], "archive_location": ["s3://mlflow/archive"], "archive_resources": [{"limits": {"cpu": 1}}],
+    "experiments": [[{"name": "chat", "traces_archived_after": "never"}]],
 }  # fmt: skip
 #: What a set is restored to.
 RESTORED: dict[str, Any] = {
@@ -279,10 +285,17 @@ def of_backup() -> Iterator[dict[str, Any]]:
                 yield restore.DECISIONS["cluster_restore_job"](made | {"published": RESTORED})
 
 
+def of_archive() -> Iterator[dict[str, Any]]:
+    """All objects of the archive of traces of several servers with each of its options."""
+    for server in ({}, {"auth": "basic", "pod_spec": {"nodeSelector": {"a": "b"}}, "environment_from": [{"secretRef": {"name": "more"}}]}):
+        for given in one_by_one(ARCHIVE, {}):
+            yield from maintenance_kubernetes.DECISIONS["cluster_objects"](deployments.maintenance(server_given=server, **given))["objects"]
+
+
 def distinct() -> list[dict[str, Any]]:
     """Each object that differs from all others."""
     every = [
         *(made for given in servers() for made in of_server(given)), *of_postgresql(), *of_cloudnative_pg(), *of_artifact_store(), *of_volume(),
-        *of_sso(), *of_keycloak(), *of_credentials(), *of_verification(), *of_clients(), *of_backup(),
+        *of_sso(), *of_keycloak(), *of_credentials(), *of_verification(), *of_clients(), *of_backup(), *of_archive(),
     ]  # fmt: skip
     return [json.loads(text) for text in sorted({json.dumps(made, sort_keys=True) for made in every})]

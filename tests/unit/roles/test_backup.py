@@ -2,13 +2,11 @@
 from __future__ import annotations
 
 import bz2
-import getpass
 import hashlib
 import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -152,20 +150,6 @@ def test_what_the_tasks_of_a_restore_have_read_is_what_is_decided_from(in_cluste
     assert [each["kind"] for each in in_cluster.decided("cluster_restored_secrets", **given)] == ["Secret"]
     assert in_cluster.decided("cluster_restore_job", **given)["kind"] == "Job"
     assert in_cluster.said("__mlflow_backup_given.deployment | length", **given) == 0
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    place = {**PLACE, "home": str(tmp_path), "user": getpass.getuser(), "python": sys.executable, "has_systemd": True}
-    given = {"mlflow_backup_schedule": "*-*-* 03:00:00", "ansible_facts": {"user_uid": 0}}
-    role = Role("mlflow_backup", embedded_place=place, groups={}, ansible_check_mode=False, mlflow_backup_password="p", **given)
-    assert role.decided("problems") == []
-    assert role.said("__mlflow_backup_timer_link") == "/u/timers.target.wants/mlops-mlflow-s-backup.timer"
-    units = [tmp_path / f"mlops-mlflow-s-backup.{kind}" for kind in ("service", "timer")]
-    for unit in units:
-        unit.write_text(role.said(f"lookup('ansible.builtin.template', 'backup{unit.suffix}.j2')"))
-    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 # Files

@@ -1,6 +1,7 @@
 """What the embedded stack says of a folder whose keys and data do not belong together, without a stack."""
 from __future__ import annotations
 
+import getpass
 import hashlib
 import importlib.util
 import os
@@ -224,3 +225,21 @@ def test_systemd_takes_the_unit(tmp_path: Path, is_root: bool) -> None:
     assert verify() == (0, "")
     unit.write_text(unit.read_text().replace("KillMode=mixed", "KillMode=mixd"))
     assert "kill mode" in verify()[1]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd")
+def test_systemd_takes_a_timer_and_what_it_starts(tmp_path: Path) -> None:
+    home = tmp_path / "100%mine"
+    put(home / "venv/bin/python", "#!/bin/sh\n")
+    (home / "venv/bin/python").chmod(0o755)
+    timer = {"name": "archive", "schedule": "*-*-* 03:00:00", "title": "Archive of traces", "arguments": [f"{home}/archive_run.py", "x"]}
+    given = {"embedded_home": str(home), "embedded_user": getpass.getuser(), "ansible_facts": {"user_uid": 0}}
+    found = {"found": {"unit": "/u/mlops-mlflow-s.service"}}
+    role = Role("embedded", **given, __embedded=found, **{f"embedded_timer_{name}": value for name, value in timer.items()})
+    assert role.said("__embedded_timer_link") == "/u/timers.target.wants/mlops-mlflow-s-archive.timer"
+    units = [tmp_path / f"mlops-mlflow-s-archive.{kind}" for kind in ("service", "timer")]
+    for unit in units:
+        unit.write_text(role.said(f"lookup('ansible.builtin.template', 'timer{unit.suffix}.j2')"))
+    assert f"ExecStart={str(home).replace('%', '%%')}/venv/bin/python {str(home).replace('%', '%%')}/archive_run.py x\n" in units[0].read_text()
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -4,12 +4,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import maintenance
+import maintenance_archive
 import pytest
 from maintenance import MaintenanceError
+from maintenance_archive import Archive
 from maintenance_plan import Ages, Facts, Place, Plan, Planner, Thing, Version, told
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import maintenance as decisions
@@ -150,6 +154,141 @@ def test_orphans_are_told() -> None:
     ]  # fmt: skip
 
 
+# What is archived
+
+
+class Rows:
+    """Traces in three experiments, each with when it began, and what was archived where."""
+
+    def __init__(self, *, refused: tuple[str, ...] = (), elsewhere: tuple[tuple[str, str, str], ...] = ()) -> None:
+        self.traces = {"1": {"old": OLD, "older": OLD - 1, "new": NEW}, "2": {"kept": OLD}, "3": {"deleted": OLD}}
+        self.refused, self.elsewhere = refused, elsewhere
+        self.archived: list[tuple[str, str]] = []
+
+    def experiments(self) -> list[Thing]:
+        return [experiment("1", name="chat"), experiment("2", name="kept"), experiment("3", name="gone", deleted=True)]
+
+    def due_batches(self, id_: str, after: int, until: int) -> list[list[str]]:
+        return [[trace] for trace, began in self.traces[id_].items() if after < began <= until]
+
+    def count_due(self, id_: str, after: int, until: int) -> int:
+        return len(self.due_batches(id_, after, until))
+
+    def archive(self, trace: str, uri: str) -> bool:
+        if trace in self.refused:
+            raise ValueError("Trace archival upload failed.") from OSError("Access\nDenied")
+        self.archived.append((trace, uri))
+        return trace != "older"  # which somebody has changed meanwhile
+
+    def archived_elsewhere(self, _uri: str) -> tuple[tuple[str, str, str], ...]:
+        return self.elsewhere
+
+    def archived_at(self, trace: str, _before: str, uri: str) -> None:
+        self.archived.append((trace, uri))
+
+
+class Files:
+    """Artifacts in a folder."""
+
+    place = Place("/a")
+    there: ClassVar[dict[str, set[str]]] = {
+        "/a/1/traces": {"moved", "attached"}, "/a/1/traces/moved/artifacts": {"traces.pb"}, "/a/1/traces/attached/artifacts": {"x"},
+    }  # fmt: skip
+
+    def children(self, place: str) -> set[str]:
+        return self.there.get(place, set())
+
+
+def archive(rows: Rows, *, check: bool = False, after: int = 30 * DAY, traces_for: int = -1, location: str = "", **by_experiment: int) -> Archive:
+    given = {"after": after, "by_experiment": by_experiment, "location": location}
+    return Archive({"check": check, "traces_for": traces_for, "traces_by_experiment": {}, "archive": given}, rows, Files(), NOW)
+
+
+def test_old_traces_are_archived_beside_their_artifacts() -> None:
+    rows = Rows()
+    made = archive(rows, kept=-1)
+    done = made.run(nullcontext)
+    assert rows.archived == [("old", "file:///a"), ("older", "file:///a")]
+    assert done.traces == {"1": 1}
+    assert made.told() == ["Archived: 1 traces", "  1 of experiment 1, 'chat'"]
+
+
+def test_check_mode_counts_what_is_due() -> None:
+    rows = Rows()
+    made = archive(rows, check=True, kept=90 * DAY)
+    assert made.run(nullcontext).traces == {"1": 2, "2": 1}
+    assert rows.archived == []
+    assert made.told()[0] == "Would archive: 3 traces"
+
+
+@pytest.mark.parametrize(("given", "expected"), [
+    ({"after": -1}, []), ({"after": -1, "kept": 0}, ["kept"]), ({"traces_for": 60 * DAY}, []), ({"traces_for": 90 * DAY + 1}, ["old", "kept"]),
+])
+def test_what_is_archived_depends_on_the_ages(given: dict[str, Any], expected: list[str]) -> None:
+    """What is as old as traces are deleted is deleted by then."""
+    rows = Rows()
+    archive(rows, **given).run(nullcontext)
+    assert [trace for trace, _uri in rows.archived] == expected
+
+
+def test_what_is_wrong_with_an_archive() -> None:
+    assert archive(Rows(), chat=0, misspelt=0).problem().startswith("mlflow_maintenance_experiments: there is no experiment 'misspelt', ")
+    assert archive(Rows(), location="/a/below").problem().startswith("mlflow_maintenance_archive_location: '/a/below' is among the artifacts, ")
+    assert {archive(Rows(), location=location, gone=0).problem() for location in ("", "/a", "/a2", "s3://cold")} == {""}
+
+
+def test_a_trace_that_cannot_be_archived_holds_up_no_other() -> None:
+    rows = Rows(refused=("old",))
+    made = archive(rows, kept=-1)
+    assert [vars(each) for each in made.run(nullcontext).failed] == [{"kind": "trace", "id": "old", "why": "Access Denied"}]
+    assert [trace for trace, _uri in rows.archived] == ["older"]
+    assert made.told() == ["Archived: no traces", "  could not archive trace old: Access Denied"]
+
+
+def test_a_store_that_takes_nothing_is_not_asked_for_ever() -> None:
+    rows = Rows()
+    rows.traces["1"] = {str(number): OLD for number in range(20)}
+    rows.refused = tuple(rows.traces["1"])
+    done = archive(rows).run(nullcontext)
+    assert len(done.failed) == maintenance_archive.ENOUGH
+    assert done.notes == ["The other traces are left for the next run, since 5 in a row could not be archived"]
+
+
+def test_a_backup_that_waits_gets_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance_archive, "SLICE", -1)
+    monkeypatch.setattr(maintenance_archive, "PAUSE", 0)
+    rows, held = Rows(), []
+
+    @contextmanager
+    def alone() -> Iterator[None]:
+        before = len(rows.archived)
+        yield
+        held.append(len(rows.archived) - before)
+
+    archive(rows).run(alone)
+    assert held == [1, 1, 1, 0]
+
+
+def test_another_place_is_in_no_set() -> None:
+    rows = Rows()
+    done = archive(rows, location="s3://cold/traces/").run(nullcontext)
+    assert rows.archived[0] == ("old", "s3://cold/traces")
+    assert done.notes == ["Archived traces are in 's3://cold/traces', which is not among the artifacts, and so in no set of mlflow_backup"]
+    assert archive(Rows(), location="/a/").run(nullcontext).notes == []
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_was_moved_is_found_again(check: bool) -> None:
+    """What is not there stays where it was noted to be, and so does what is noted in a way that this does not know."""
+    before = {trace: f"s3://old/1/traces/{trace}/artifacts" for trace in ("moved", "attached", "left")}
+    rows = Rows(elsewhere=(*((trace, "1", uri) for trace, uri in before.items()), ("moved", "1", "s3://old/mine")))
+    made = archive(rows, check=check, after=-1)
+    made.follow()
+    assert made.run(nullcontext).found_again == 1
+    assert rows.archived == ([] if check else [("moved", "file:///a/1/traces/moved/artifacts")])
+    assert made.told() == [f"{'Would find' if check else 'Found'} 1 archived traces again in '/a', where they were not before"]
+
+
 # The program
 
 
@@ -192,6 +331,13 @@ def role() -> Role:
     ("deleted_for", "never", "mlflow_maintenance_deleted_for: is 'never', so that there is nothing to do"),
     ("traces_for", "soon", "mlflow_maintenance_traces_for: 'soon' is not an age"),
     ("experiments", [{"name": "a", "traces_for": "1w"}], "mlflow_maintenance_experiments[0].traces_for: '1w' is not an age"),
+    ("traces_archived_after", "30w", "mlflow_maintenance_traces_archived_after: '30w' is not an age; write a whole number of days, hours or minutes"),
+    ("experiments", [{"name": "a", "traces_archived_after": "1y"}], "mlflow_maintenance_experiments[0].traces_archived_after: '1y' is not an age"),
+    ("archive_location", "mlflow-artifacts:/", "mlflow_maintenance_archive_location: 'mlflow-artifacts:/' is neither a place in S3 nor a folder"),
+    ("archive_location", "archive", "mlflow_maintenance_archive_location: 'archive' is neither a place in S3 nor a folder"),
+    ("archive_location", "s3://b/../c", "mlflow_maintenance_archive_location: 's3://b/../c' is neither a place in S3 nor a folder"),
+    ("archive_location", "/", "mlflow_maintenance_archive_location: '/' is neither a place in S3 nor a folder"),
+    ("archive_schedule", "daily", "mlflow_maintenance_archive_schedule: is 'daily', but nothing says which traces are archived"),
     ("experiments", [{"name": "a"}, {"name": "a"}], "mlflow_maintenance_experiments[1].name: 'a' is there twice"),
 ])
 def test_what_is_wrong_with_the_variables(role: Role, variable: str, value: Any, says: str) -> None:
@@ -202,19 +348,44 @@ def test_what_is_wrong_with_the_variables(role: Role, variable: str, value: Any,
 
 def test_the_program_is_given_what_it_reads(role: Role) -> None:
     assert role.decided("problems") == []
-    experiments = [{"name": "a", "deleted_for": "never", "traces_for": "12h"}, {"name": "b", "traces_for": None}]
+    experiments = [{"name": "a", "deleted_for": "never", "traces_for": "12h", "traces_archived_after": "never"}, {"name": "b", "traces_for": None}]
     settings = role.decided("settings", mlflow_maintenance_experiments=experiments, ansible_check_mode=True)
     assert settings == {
         "check": True, "environment_file": "/s/mlflow/server.env", "home": "/s", "deleted_for": 30 * DAY, "by_experiment": {"a": -1},
         "traces_for": -1, "traces_by_experiment": {"a": DAY // 2}, "orphans": "report",
+        "deletes": True, "archive": {"after": -1, "by_experiment": {"a": -1}, "location": ""},
     }  # fmt: skip
+    scheduled = role.decided("scheduled", mlflow_maintenance_experiments=experiments, ansible_check_mode=True)
+    assert scheduled == {**settings, "check": False, "deletes": False}
     assert role.decided("settings", embedded_place={})["environment_file"] == ""  # in a container of the server
-    sources = ["backup_lock", "maintenance", "maintenance_plan", "maintenance_rows", "maintenance_store"]
+    sources = ["backup_lock", "archive_run", *(f"maintenance{each}" for each in ("", "_archive", "_plan", "_rows", "_store"))]
     assert list(role.said("__mlflow_maintenance_request.programs")) == sources
+    files = role.said("__mlflow_maintenance_files")
+    assert json.loads(files.pop("settings.json"))["deletes"] is False
+    assert list(files) == [f"{each}.py" for each in sources]
 
 
-def test_what_could_not_be_deleted_is_said() -> None:
+@pytest.mark.parametrize("location", ["s3://b", "s3://b/p/q/", "/srv/archive", "/srv/my archive/..x"])
+def test_places_of_an_archive(role: Role, location: str) -> None:
+    assert role.decided("problems", mlflow_maintenance_archive_location=location) == []
+
+
+def test_a_schedule_needs_systemd(role: Role) -> None:
+    given = {"mlflow_maintenance_archive_schedule": "daily", "mlflow_maintenance_experiments": [{"name": "a", "traces_archived_after": "1d"}]}
+    assert role.decided("problems", **given) == []
+    assert role.decided("place_problem", **given, embedded_place={**PLACE, "has_systemd": True}) == ""
+    without = role.decided("place_problem", **given, embedded_place={**PLACE, "has_systemd": False})
+    assert without.startswith("mlflow_maintenance_archive_schedule: is 'daily', but systemd does not run this machine; ")
+    assert role.decided("place_problem", embedded_place={**PLACE, "has_systemd": False}) == ""
+
+
+def test_what_could_not_be_deleted_or_archived_is_said() -> None:
     failed = [{"kind": "run", "id": "ab", "why": "Access Denied"}, {"kind": "run", "id": "cd", "why": "x"}]
-    assert decisions.failure({"failed": failed}).startswith("mlflow_maintenance: run ab and 1 more could not be deleted (Access Denied), ")
-    assert decisions.failure({"failed": []}) == ""
+    archived = [{"kind": "trace", "id": "tr-1", "why": "Full"}]
+    said = decisions.failure({"failed": failed, "archived": {"failed": []}})
+    assert said.startswith("mlflow_maintenance: run ab and 1 more could not be deleted (Access Denied), and the rest was; ")
+    assert "run ab and 2 more" in decisions.failure({"failed": failed, "archived": {"failed": archived}})
+    said = decisions.failure({"failed": [], "archived": {"failed": archived}})
+    assert said.startswith("mlflow_maintenance: trace tr-1 could not be archived (Full); ")
+    assert decisions.failure({"failed": [], "archived": {"failed": []}}) == ""
     assert decisions.report({"failed": failed, "lines": [], "changed": True}) == {"failed": failed}
