@@ -18,6 +18,8 @@ REQUIREMENTS = {
     "3.17.2": ROOT / "roles/embedded/files/requirements-3.17.2.txt",
     "3.16.1": ROOT / "tests/integration/requirements/mlflow-3.16.1.txt",
     "2.22.5": ROOT / "tests/integration/requirements/mlflow-2.22.5.txt",
+    # What an image with mlflow_image_oidc_plugin has, for the Python of the tests.
+    "oidc-3.17.2": ROOT / "tests/integration/requirements/mlflow-oidc-3.17.2.txt",
 }
 #: What is kept on this machine for all checkouts.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlops-mlflow"

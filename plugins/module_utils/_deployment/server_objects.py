@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
+    oidc_plugin,
     server_entrance,
     server_jwt,
     server_metrics,
@@ -117,8 +118,10 @@ def unwanted(server: Server) -> list[Object]:
 
 
 def _former_policies(server: Server) -> list[Object]:
-    """What stood in front of the HTTPRoute until now, if nothing does any more. The role sso, which comes earlier, would open the route."""
-    return [] if server.login.policies else sso.policies_named(sso.policy_name(server.name))
+    """What stood in front of the HTTPRoute until now, or was the plugin's. The role sso, which comes earlier, would open the route."""
+    name = sso.policy_name(server.name)
+    kept = sso.policies_named(name) if server.login.policies else sso.values_named(name) if server.is_plugin else []
+    return [each for each in sso.policies_named(name) if each not in kept]
 
 
 def objects(deployed: Deployed) -> list[Object]:
@@ -224,7 +227,7 @@ def _server_container(deployed: Deployed) -> Container:
     if server.is_basic:
         source = {"secretName": f"{server.name}-env", "defaultMode": 0o440, "items": [{"key": "auth.ini", "path": "auth.ini"}]}
         volumes.append(Volume("auth", AUTH_FOLDER, {"secret": source}, read_only=True))
-    volumes += [*server_jwt.volumes(server), *deployed.database.mounts, *deployed.store.mounts]
+    volumes += [*server_jwt.volumes(server), *server.login.mounts, *deployed.database.mounts, *deployed.store.mounts]
     return Container("mlflow", deployed.image, ["mlflow-server"], volumes, server.resources, _environment(deployed), {
         "args": server.arguments,
         "imagePullPolicy": server.image_pull_policy,
@@ -244,12 +247,14 @@ def _environment(deployed: Deployed) -> list[Object]:
     plain = {
         **server_settings.settings(server, deployed.database, deployed.store, deployed.cluster.namespace, deployed.addresses),
         **({"MLFLOW_AUTH_CONFIG_PATH": f"{AUTH_FOLDER}/auth.ini"} if server.is_basic else {}),
+        **(oidc_plugin.database_environment(server, deployed.database) if server.is_plugin else {}),
+        **server.login.environment,
         **({"MLFLOW_EXPOSE_PROMETHEUS": server_metrics.FOLDER} if server.metrics_enabled else {}),
         "MLFLOW_UVICORN_OPTS": "--timeout-keep-alive 120",
         **server.environment,
         **server_jwt.environment(server, server_jwt.FOLDER),
     }
-    referred = server_settings.references(deployed.database, deployed.store)
+    referred = {**server_settings.references(deployed.database, deployed.store), **server.login.secret_environment}
     return [
         {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         *({"name": name, "valueFrom": {"secretKeyRef": dict(reference)}} for name, reference in referred.items() if name not in server.environment),

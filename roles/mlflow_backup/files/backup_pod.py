@@ -36,7 +36,7 @@ PREFIX = "BACKUP_"
 #: Where accounts are restored to, which no file says before the server has run.
 ACCOUNTS = "RESTORE_AUTHENTICATION_URI"
 #: What of the environment says where the server's data are.
-WANTED = ("MLFLOW_", "AWS_", "PG")
+WANTED = ("MLFLOW_", "AWS_", "PG", USERS)
 #: A pod's network is let through some seconds after the pod has started; another backup may be at work.
 PATIENCE, ANOTHER, HELD = 60, 600, 1800
 
