@@ -16,6 +16,7 @@ from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import psycopg2
 from harness import ROOT
 from installations import installation
 from postgresql import PostgreSQL
@@ -89,15 +90,15 @@ def _received(connection: http.client.HTTPConnection, cookies: dict[str, str]) -
     return Answer(answer.status, answer.headers, answer.read().decode(errors="replace"))
 
 
-def log_in(person: Person, name: str, password: str, issuer: SSLContext) -> Answer:
-    """Log in at Keycloak from where the server sends the browser; what the server answers to the browser that comes back."""
+def log_in(person: Person, name: str, password: str, issuer: SSLContext, comes_back_to: Person | None = None) -> Answer:
+    """Log in at Keycloak from where the server sends the browser; what the server answers to the browser that comes back, maybe to another pod."""
     started = person.open(urlsplit(person.open("/").location).path)
     cookies: dict[str, str] = {}
     form = _at(started.location, issuer, cookies)
     action = unescape(re.findall('action="([^"]+)"', form.text)[0])
     back = urlsplit(_at(action, issuer, cookies, urlencode({"username": name, "password": password})).location)
     assert f"{back.scheme}://{back.netloc}{back.path}" == f"https://{person.host}{oidc_plugin.CALLBACK}"
-    return person.open(f"{back.path}?{back.query}")
+    return (comes_back_to or person).open(f"{back.path}?{back.query}")
 
 
 def _at(url: str, issuer: SSLContext, cookies: dict[str, str], form: str | None = None) -> Answer:
@@ -141,6 +142,12 @@ class Plugin:
         own = {name: str(value) for name, value in server_settings.schema_settings(deployed.server, deployed.database).items()}
         command = [str(installation(VERSION).python), str(FILES / name), *words]
         return subprocess.run(command, env={**self.environment(deployed), **own, **variables}, capture_output=True, text=True, check=False)
+
+    def tables(self, uri: str) -> set[str]:
+        """The tables of a database."""
+        with closing(psycopg2.connect(uri.replace("+psycopg2", ""))) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            return {name for (name,) in cursor.fetchall()}
 
     @contextmanager
     def pod(self, **variables: Any) -> Iterator[int]:

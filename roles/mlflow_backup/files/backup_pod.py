@@ -23,7 +23,7 @@ from typing import Any
 from backup import back_up, write_state
 from backup_lock import DATABASE_LOCK
 from backup_repository import FOLDER, MIRROR, RESTORING, STAGING, WHOLE, BackupError, answered, chosen, has_any, opened
-from backup_source import AUTHENTICATION, ENVIRONMENT, Bucket, Database, Server, census, differences
+from backup_source import AUTHENTICATION, ENVIRONMENT, USERS, Bucket, Database, Server, census, differences
 from drill_pod import drill_pod
 from restore import newer_in, restore_data, restore_files
 

@@ -15,19 +15,26 @@ PRESIGNED, LOG_FORMAT = "MLOPS_MLFLOW_PRESIGNED_ARTIFACTS", "MLOPS_MLFLOW_LOG_FO
 PLUGIN = "mlflow_oidc_auth.app"
 
 
-class WithoutMetrics:
-    """An application that tells nobody its metrics: the plugin would tell everybody, and the exporter has them from a folder."""
+class LikeMlflow:
+    """An application that is alive in MLflow's words, which others wait for, and tells nobody its metrics: the exporter has them from a folder."""
 
-    def __init__(self, mlflow: Application) -> None:
-        self._mlflow = mlflow
+    def __init__(self, plugin: Application) -> None:
+        self._plugin = plugin
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer that there are none."""
-        if scope["type"] != "http" or not scope["path"].startswith("/metrics"):
-            await self._mlflow(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
-        await send({"type": "http.response.body", "body": b"Not Found"})
+        """Pass everything else on as it is."""
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path == "/health":
+            await _say(send, 200, b"OK")
+        elif path.startswith("/metrics"):
+            await _say(send, 404, b"Not Found")
+        else:
+            await self._plugin(scope, receive, send)
+
+
+async def _say(send: Send, status: int, text: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": text})
 
 
 def application() -> Application:
@@ -40,7 +47,7 @@ def application() -> Application:
 
         # Hosts and origins, before anybody is asked who he is.
         init_fastapi_security(found)
-        made = WithoutMetrics(made)
+        made = LikeMlflow(made)
     if os.environ.get(PRESIGNED) != "true":
         made = Proxied(made)
     if os.environ.get(LOG_FORMAT) == "json":
