@@ -30,12 +30,12 @@ SEARCH = "/api/2.0/mlflow/experiments/search?max_results=5"
 
 
 def own_realm() -> dict[str, Any]:
-    """The realm of a login, with the client that docs/single-sign-on.md asks for, and an administrator."""
+    """The realm of a login, with the client that docs/single-sign-on.md asks for, an administrator, and bob, to whom nobody gives anything."""
     made = realm(HOST)
     page = made["clients"][0]
     page["redirectUris"] = [f"https://{HOST}/callback"]
     page["attributes"]["post.logout.redirect.uris"] = f"https://{HOST}/*"
-    return {**made, "groups": [*made["groups"], {"name": ADMINS}], "users": [*made["users"], user("root", [ADMINS])]}
+    return {**made, "groups": [*made["groups"], {"name": ADMINS}], "users": [*made["users"], user("root", [ADMINS]), user("bob", [GROUP])]}
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,14 @@ def test_another_name_and_another_page_are_refused_before_anybody_is_asked(door:
 
 
 def test_a_person_of_the_group_gets_in_and_has_no_permission(door: Door) -> None:
-    alice = Person(HOST, door.ports[0])
-    back = log_in(alice, "alice", PASSWORD, door.issuer)
+    bob = Person(HOST, door.ports[0])
+    back = log_in(bob, "bob", PASSWORD, door.issuer)
     [cookie] = back.headers.get_all("Set-Cookie") or []
     assert cookie.startswith("__Host-mlflow_session=")
     assert {"path=/", "httponly", "secure", "samesite=lax", "max-age=43200"} <= {each.strip().lower() for each in cookie.split(";")[1:]}
     assert back.location.startswith(f"https://{HOST}/")
-    assert alice("/api/2.0/mlflow/users/current").json["groups"][0]["group_name"] == GROUP
-    assert (alice.experiment("Default"), alice(SEARCH).json) == (403, {"next_page_token": ""})
+    assert bob("/api/2.0/mlflow/users/current").json["groups"][0]["group_name"] == GROUP
+    assert (bob.experiment("Default"), bob(SEARCH).json) == (403, {"next_page_token": ""})
 
 
 def test_who_is_in_no_group_is_told_so(door: Door) -> None:
@@ -162,11 +162,13 @@ def test_pods_share_sessions_and_a_new_one_keeps_them(door: Door) -> None:
     second = Person(HOST, door.ports[1], first.cookies)  # a browser does not know which pod it gets
     assert log_in(first, "alice", PASSWORD, door.issuer, comes_back_to=second).status == 302
     assert [each(SEARCH).status for each in (first, second)] == [200, 200]
+    kept = dict(first.cookies)
     with door.plugin.pod() as port:
         third = Person(HOST, port, dict(first.cookies))
         assert third(SEARCH).status == 200
-        left = third.open("/logout")
-        assert left.location.startswith(f"{door.keycloak.issuer}/protocol/openid-connect/logout?post_logout_redirect_uri=https%3A%2F%2F{HOST}%2F")
+    left = first.open("/logout")
+    assert left.location.startswith(f"{door.keycloak.issuer}/protocol/openid-connect/logout?post_logout_redirect_uri=https%3A%2F%2F{HOST}%2F")
+    second.cookies = kept  # somebody has copied it
     assert [each(SEARCH).status for each in (first, second)] == [401, 401]
 
 

@@ -92,14 +92,15 @@ def connection(given: Given) -> Object:
     """Return what the server must have and reach to ask for the login itself."""
     made = sso.of(given)
     volumes = [{"name": "login", "mount_path": FOLDER, "source": {"configMap": {"name": made.name}}}] if made.issuer_ca else []
-    name, key = made.secret
+    (name, key), published = made.secret, sso.connection(made)
     return {
-        **sso.connection(made),
+        **published,
         "application": APPLICATION, "environment": environment(made), "secret_environment": {"OIDC_CLIENT_SECRET": {"name": name, "key": key}},
-        "volumes": volumes, "egress": [*given["egress"], *made.egress], "checksum": checksum(as_json([sso.client_secret(given), made.issuer_ca])),
+        "volumes": volumes, "egress": [*given["egress"], *made.egress],
+        "checksum": checksum(as_json([sso.client_secret(given), made.issuer_ca])),
         "how_to_use": [
-            *sso.connection(made)["how_to_use"],
-            f"Users, access tokens and permissions are at https://{made.server.get('host', '')}{PAGES}/, for members of {', '.join(made.admin_groups)}",
+            *published["how_to_use"],
+            f"Users, access tokens and permissions are at https://{made.server['host']}{PAGES}/, for members of {', '.join(made.admin_groups)}",
         ],
     }  # fmt: skip
 

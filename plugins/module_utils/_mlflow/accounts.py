@@ -29,8 +29,8 @@ def user(client: RestClient, username: str) -> dict[str, Any] | None:
     except Unsupported:
         if of_plugin(client):
             raise Unsupported(
-                f"{client.connection.tracking_uri} keeps users and permissions by mlflow-oidc-auth, where this module cannot read or change them; use "
-                "its page /oidc/ui, or deploy the server with another sso_provider than oidc_plugin"
+                f"{client.connection.tracking_uri} keeps users and permissions by mlflow-oidc-auth, where this module cannot read or change them; "
+                "use its page /oidc/ui, or deploy the server with another sso_provider than oidc_plugin"
             ) from None
         raise Unsupported(
             f"{client.connection.tracking_uri} has no users, since it runs without authentication; start the server with --app-name basic-auth"

@@ -73,8 +73,8 @@ def _of_login(client: Client) -> Iterator[str]:
     if client.server.username and not client.server.anonymous and not (entry.username or client.account or given & {TOKEN, AUTH}):
         if client.server.auth == "oidc_plugin":
             yield (
-                f"username: MLflow asks {entry.title} for an access token of mlflow-oidc-auth; make a service account with a token on its page /oidc/ui, "
-                f"and set its name as username and the token as password here, or {TOKEN} in secret_environment to a token of the issuer"
+                f"username: MLflow asks {entry.title} for an access token of mlflow-oidc-auth; make a service account with a token on its page "
+                f"/oidc/ui, and set its name as username and the token as password here, or {TOKEN} in secret_environment to a token of the issuer"
             )
         elif client.server.auth == "jwt" and not has_password:
             yield (
