@@ -131,6 +131,8 @@ def connection(sso: Sso) -> Object:
         "policies": [{"kind": kind, "name": sso.name} for kind in POLICIES] if is_gateway else [],
         "removed_headers": removed_headers(sso) if is_gateway else [],
         "egress": [], "callers": [], "forwards_token": sso.forward_token,
+        # Of a server that asks for a login itself.
+        "application": "", "environment": {}, "secret_environment": {}, "volumes": [], "checksum": "",
         "issuers": _distinct(issuers), "audiences": _distinct(audiences),
         "how_to_use": [
             f"People log in at {sso.issuer_url}, and log out at {sso.logout}",
