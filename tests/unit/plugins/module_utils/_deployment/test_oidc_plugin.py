@@ -8,6 +8,7 @@ import pytest
 import variants
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_decisions
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup_kubernetes_given import deployed
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import decisions as clients
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso_decisions import DECISIONS
 
@@ -188,3 +189,8 @@ def test_a_client_needs_a_token_that_nobody_can_declare() -> None:
     [found] = clients.DECISIONS["problems"](deployments.clients(entry, endpoint=endpoint))
     assert "make a service account with a token on its page /oidc/ui" in found
     assert clients.DECISIONS["problems"](deployments.clients(entry | {"username": "hub", "password": "mlf_x"}, endpoint=endpoint)) == []
+
+
+def test_backups_have_its_users() -> None:
+    made = next(each for each in server_decisions.DECISIONS["deployment"](server())["objects"] if each["kind"] == "Deployment")
+    assert "mlflow_auth" in deployed(made).plain["OIDC_USERS_DB_URI"]
