@@ -18,7 +18,7 @@ import pytest
 from harness import ROOT, ModuleRunner, Stack
 from installations import installation
 from keycloak_server import PASSWORD, KeycloakServer, Place, user
-from login_realm import GROUP, SECRET, realm
+from login_realm import GROUP, SECRET, audience_mapper, groups_mapper, program, realm
 from plugin_server import SECRETS, VERSION, Person, Plugin, log_in
 from postgresql import private_postgresql
 from test_login import certificate
@@ -35,6 +35,9 @@ def own_realm() -> dict[str, Any]:
     page = made["clients"][0]
     page["redirectUris"] = [f"https://{HOST}/callback"]
     page["attributes"]["post.logout.redirect.uris"] = f"https://{HOST}/*"
+    leaver = program("leaver", groups_mapper(), audience_mapper("mlflow"))
+    account = {"username": "service-account-leaver", "enabled": True, "serviceAccountClientId": "leaver", "groups": [f"/{GROUP}"]}
+    made = {**made, "clients": [*made["clients"], leaver], "users": [*made["users"], account]}
     return {**made, "groups": [*made["groups"], {"name": ADMINS}], "users": [*made["users"], user("root", [ADMINS]), user("bob", [GROUP])]}
 
 
@@ -155,6 +158,18 @@ def test_tokens(door: Door) -> None:
     assert short(SEARCH).status == 200
     time.sleep(4)
     assert short(SEARCH).status == 401
+
+
+def test_who_has_left_the_group_is_let_in_by_a_token_until_deactivated(door: Door) -> None:
+    """It looks at the groups of a token at its first sight alone, as docs/single-sign-on.md says."""
+    name = "service-account-leaver"
+    assert door.token("leaver")(SEARCH).status == 200
+    [person] = door.keycloak.admin("GET", f"/akko/users?username={name}&exact=true")
+    [group] = door.keycloak.admin("GET", f"/akko/users/{person['id']}/groups")
+    door.keycloak.admin("DELETE", f"/akko/users/{person['id']}/groups/{group['id']}")
+    assert door.token("leaver")(SEARCH).status == 200
+    assert door.person("root")(f"/api/2.0/mlflow/users/{name}/active", {"active": False}, method="PATCH").status == 200
+    assert door.token("leaver")(SEARCH).status == 401
 
 
 def test_pods_share_sessions_and_a_new_one_keeps_them(door: Door) -> None:
