@@ -22,6 +22,8 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload 
 USER = 10001
 #: Annotations of the Deployment: which migration it follows, and what its pods read without a change in their own specification.
 SCHEMA, CHECKSUM = "mlops.mlflow/schema", "mlops.mlflow/checksum"
+#: The argument that names the application.
+_APPLICATION = "--app-name"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Found:
     image: str = ""
     schema: str = ""
     checksum: str = ""
+    #: The application that its pods run, "" for MLflow's open one.
+    application: str = ""
 
     @classmethod
     def of(cls, deployment: Mapping[str, Any]) -> Found:
@@ -40,9 +44,11 @@ class Found:
         template = spec.get("template") or {}
         containers = (template.get("spec") or {}).get("containers") or [{}]
         annotations = (template.get("metadata") or {}).get("annotations") or {}
+        arguments = [*(containers[0].get("args") or []), "", ""]
+        application = arguments[arguments.index(_APPLICATION) + 1] if _APPLICATION in arguments else ""
         return cls(
             int(spec.get("replicas") or 0), containers[0].get("image") or "",
-            (metadata.get("annotations") or {}).get(SCHEMA, ""), annotations.get(CHECKSUM, ""),
+            (metadata.get("annotations") or {}).get(SCHEMA, ""), annotations.get(CHECKSUM, ""), application,
         )  # fmt: skip
 
 

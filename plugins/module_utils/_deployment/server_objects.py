@@ -32,6 +32,8 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values im
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Object, Volume, described
 
 AUTH_FOLDER = "/etc/mlflow/auth"
+#: The kinds that lead to a server from outside.
+_ENTRANCE = frozenset({"Ingress", "HTTPRoute", "Middleware"})
 #: The fields of a probe that say what is asked.
 _HANDLERS = frozenset({"exec", "grpc", "httpGet", "tcpSocket"})
 
@@ -127,6 +129,16 @@ def _former_policies(server: Server) -> list[Object]:
 def objects(deployed: Deployed) -> list[Object]:
     """Return the objects, in the order in which they are applied."""
     return [part.build(deployed) for part in parts(deployed.server) if part.is_wanted]
+
+
+def before_the_entrance(deployed: Deployed) -> list[Object]:
+    """Return what is applied, and waited for, before the way from outside changes: pods that ask for a login, where the present ones do not.
+
+    What has stood in front of these until now goes with that way.
+    """
+    server, found = deployed.server, deployed.found
+    is_open = server.is_plugin and server.is_public and found.replicas > 0 and not found.application and server.ingress_auth != "external"
+    return [each for each in objects(deployed) if each["kind"] not in _ENTRANCE] if is_open else []
 
 
 def left_behind(server: Server, owned: Iterable[Mapping[str, str]]) -> list[Object]:

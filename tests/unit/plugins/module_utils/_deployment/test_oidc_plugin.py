@@ -183,6 +183,26 @@ def test_roles_ask_it_as_a_service_account() -> None:
     assert "log out at /logout" in "\n".join(endpoint["how_to_use"])
 
 
+def found(**given: Any) -> list[dict[str, Any]]:
+    """What the cluster says of a server that runs with these variables."""
+    objects = server_decisions.DECISIONS["deployment"](deployments.server(**given))["objects"]
+    return [{"resources": [each for each in objects if each["kind"] == "Deployment"]}, {"resources": []}, {"resources": []}]
+
+
+@pytest.mark.parametrize(("before", "is_first"), [
+    ({"ingress_auth": "basic"}, True), ({"sso": variants.LOGIN}, True), ({"sso": connection()}, False), ({"auth": "basic"}, False),
+])
+def test_the_way_in_changes_once_the_pods_behind_it_ask(before: dict[str, Any], is_first: bool) -> None:
+    """Pods that were open behind a login are replaced before the Ingress goes without it."""
+    given_now = server()
+    assert server_decisions.DECISIONS["deployment"](given_now)["before_the_entrance"] == []
+    plan = server_decisions.DECISIONS["deployment"](given_now | {"looked": found(**variants.ENTRANCE | before)})
+    kinds = {each["kind"] for each in plan["before_the_entrance"]}
+    assert bool(kinds) is is_first
+    assert not kinds & {"Ingress", "Middleware", "HTTPRoute"}
+    assert not is_first or kinds >= {"Deployment", "Secret", "NetworkPolicy"}
+
+
 def test_a_client_needs_a_token_that_nobody_can_declare() -> None:
     endpoint = deployments.ENDPOINT | {"auth": "oidc_plugin", "username": "admin"}
     entry = {"kind": "jupyterhub", "namespace": "shop"}
