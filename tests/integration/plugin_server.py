@@ -6,7 +6,7 @@ import json
 import os
 import re
 import subprocess
-import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ import psycopg2
 from harness import ROOT
 from installations import installation
 from postgresql import PostgreSQL
-from tracking_servers import FOREIGN, _free_port, _stop, _wait
+from tracking_servers import FOREIGN, _free_port, _is_alive, _stop
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import oidc_plugin, server_objects, server_settings
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster, Database, Login, Store
@@ -28,6 +28,8 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server im
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import Deployed
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import read
 
+#: Seconds until a server must answer: about twenty of CPU, on a machine that may be busy.
+STARTS_WITHIN = 600
 VERSION, FILES = "oidc-3.17.2", ROOT / "roles/mlflow_server/files"
 #: The server's Secret.
 SECRETS = {"flask-secret-key": "f" * 40, "webhook-key": "w" * 32, "crypto-passphrase": "c" * 32, "admin-password": "the-password-of-admin"}
@@ -163,6 +165,9 @@ class Plugin:
                 start_new_session=True,
             )  # fmt: skip
             stack.callback(_stop, process)
-            _wait("MLflow", port, process, log)
-            print(f"MLflow: {log}", file=sys.stderr)
+            deadline = time.monotonic() + STARTS_WITHIN
+            while not _is_alive(port):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.5)
             yield port
