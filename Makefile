@@ -69,7 +69,9 @@ lock: setup ## Regenerate the pinned requirements of the roles from their requir
 	@for version in 3.17.2 3.16.1; do echo "mlflow==$$version" | $(LOCK) --python-version 3.11 --constraint - \
 	  --output-file roles/embedded/files/requirements-$$version.txt roles/embedded/files/requirements.in || exit 1; \
 	  echo "mlflow==$$version" | $(LOCK) --python-version 3.13 --constraint - --override roles/mlflow_image/files/leave-out.txt --output-file roles/mlflow_image/files/requirements-$$version.txt \
-	  roles/mlflow_image/files/requirements.in || exit 1; done
+	  roles/mlflow_image/files/requirements.in || exit 1; \
+	  echo "mlflow==$$version" | $(LOCK) --python-version 3.13 --constraint - --override roles/mlflow_image/files/leave-out.txt --output-file roles/mlflow_image/files/requirements-oidc-$$version.txt \
+	  roles/mlflow_image/files/requirements.in roles/mlflow_image/files/requirements-oidc.in || exit 1; done
 
 docs: setup ## Regenerate role READMEs and the reference from the documentation of roles and modules
 	@PYTHONPATH=build/collections python docs/generate.py

@@ -65,7 +65,8 @@ server:
       type: bool
       sample: true
     authentication:
-      description: V(basic) if MLflow's basic authentication is enabled, V(none) if MLflow requires no credentials, else V(unknown).
+      description: V(basic) if MLflow's basic authentication is enabled, V(oidc_plugin) if mlflow-oidc-auth is, V(none) if MLflow requires no
+        credentials, else V(unknown).
       type: str
       sample: basic
     username:

@@ -18,7 +18,11 @@ REQUIREMENTS = {
     "3.17.2": ROOT / "roles/embedded/files/requirements-3.17.2.txt",
     "3.16.1": ROOT / "tests/integration/requirements/mlflow-3.16.1.txt",
     "2.22.5": ROOT / "tests/integration/requirements/mlflow-2.22.5.txt",
+    # What an image with mlflow_image_oidc_plugin has.
+    "oidc-3.17.2": ROOT / "roles/mlflow_image/files/requirements-oidc-3.17.2.txt",
 }
+#: The Python of each, where it is not that of the tests.
+PYTHONS = {"oidc-3.17.2": "3.13"}
 #: What is kept on this machine for all checkouts.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlops-mlflow"
 #: Makes a database with the version's tables, which takes a starting server six seconds: ``mlflow db upgrade`` of 2.22 wants a filled one.
@@ -43,16 +47,25 @@ def installation(version: str) -> Installation:
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "ready").exists():
-            _make(requirements, home, made)
+            _make(requirements, home, made, _interpreter(version))
             (home / "ready").touch()
     return made
 
 
-def _make(requirements: Path, home: Path, made: Installation) -> None:
+def _interpreter(version: str) -> str:
+    """The Python of a version, as uv takes it, which does not look for those of pyenv."""
+    wanted = PYTHONS.get(version)
+    if wanted is None:
+        return str(ROOT / ".venv" / "bin" / "python")
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    return next((str(path) for path in root.glob(f"versions/{wanted}.*/bin/python")), wanted)
+
+
+def _make(requirements: Path, home: Path, made: Installation, interpreter: str) -> None:
     print(f"installing {requirements.stem} into {home}", file=sys.stderr)
     made.sqlite.unlink(missing_ok=True)
     tools = ROOT / ".venv" / "bin"
-    _run([str(tools / "uv"), "venv", "--quiet", "--clear", "--python", str(tools / "python"), str(home / "venv")])
+    _run([str(tools / "uv"), "venv", "--quiet", "--clear", "--python", interpreter, str(home / "venv")])
     try:
         _run([str(tools / "uv"), "pip", "install", "--quiet", "--python", str(made.python), "--requirement", str(requirements)])
     except RuntimeError as error:

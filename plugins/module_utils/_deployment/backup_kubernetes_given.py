@@ -20,7 +20,9 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload 
 #: Where a repository on a volume is, in the pod.
 REPOSITORY = "/repository"
 #: What of the server's environment says where its data are.
-_WANTED = re.compile("(MLFLOW_BACKEND_STORE_URI|MLFLOW_ARTIFACTS_DESTINATION|MLFLOW_AUTH_CONFIG_PATH)$|MLFLOW_S3_|MLFLOW_BOTO_|AWS_|PG")
+_WANTED = re.compile(
+    "(MLFLOW_BACKEND_STORE_URI|MLFLOW_ARTIFACTS_DESTINATION|MLFLOW_AUTH_CONFIG_PATH|OIDC_USERS_DB_URI)$|MLFLOW_S3_|MLFLOW_BOTO_|AWS_|PG"
+)
 #: What of its pods says where, and with which right to pull images, they may run.
 _PLACEMENT = ("imagePullSecrets", "nodeSelector", "tolerations", "affinity", "priorityClassName", "runtimeClassName")
 

@@ -77,8 +77,11 @@ class Store(Connection):
 
 
 @dataclass(frozen=True)
-class Login:
-    """``sso_connection``: what stands between people and a server that is reached from outside the cluster."""
+class Login(Connection):
+    """``sso_connection``: what stands between people and a server that is reached from outside the cluster.
+
+    Its ``egress`` is whom the server must reach, as rules of a NetworkPolicy.
+    """
 
     #: Traefik's Middlewares in the server's namespace that each request from outside passes through, in this order.
     middlewares: Sequence[str] = ()
@@ -88,8 +91,7 @@ class Login:
     policies: Sequence[Mapping[str, str]] = ()
     #: The headers that a Gateway takes from a request before it goes on to the server.
     removed_headers: Sequence[str] = ()
-    #: Whom the server must reach, and who must reach it besides the ingress controller, as rules and peers of a NetworkPolicy.
-    egress: Sequence[Mapping[str, Any]] = ()
+    #: Who must reach the server besides the ingress controller, as peers of a NetworkPolicy.
     callers: Sequence[Mapping[str, Any]] = ()
     #: Whose tokens clients outside the cluster send, for whom these are issued, and what people are told of it.
     issuers: Sequence[str] = ()
@@ -97,10 +99,12 @@ class Login:
     how_to_use: Sequence[str] = ()
     #: Whether a request reaches the server with the token of who has logged in.
     forwards_token: bool = False
+    #: The application of MLflow that asks for a login itself, wherever a request comes from, with users and permissions of its own.
+    application: str = ""
 
     def __bool__(self) -> bool:
         """Whether anything asks for a login."""
-        return bool(self.middlewares or self.policies)
+        return bool(self.middlewares or self.policies or self.application)
 
 
 @dataclass(frozen=True)

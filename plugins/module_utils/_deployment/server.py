@@ -112,6 +112,21 @@ class Server:
         return self.auth in ("basic", "jwt")
 
     @property
+    def is_plugin(self) -> bool:
+        """Whether an application of somebody else asks for a login, with users and permissions of its own."""
+        return bool(self.login.application)
+
+    @property
+    def application(self) -> str:
+        """The application that MLflow runs instead of its open one, or ""."""
+        return "basic-auth" if self.is_basic else self.login.application
+
+    @property
+    def has_users(self) -> bool:
+        """Whether whoever calls it, from wherever, has to say who he is."""
+        return bool(self.application)
+
+    @property
     def is_jwt(self) -> bool:
         """Whether it takes tokens, too."""
         return self.auth == "jwt"
@@ -181,7 +196,7 @@ class Server:
     @property
     def engines(self) -> int:
         """The connection pools of a worker: of the tracking store and of the registry, and of the users if there are any."""
-        return 3 if self.is_basic else 2
+        return 3 if self.has_users else 2
 
     def pool(self, max_connections: int) -> int:
         """Return the size of each pool: as given, or what the database has for it.
@@ -241,7 +256,7 @@ class Server:
     def arguments(self) -> list[str]:
         """The arguments of the program that serves."""
         listen = ["--host", "0.0.0.0" if self.is_on_kubernetes else "127.0.0.1", "--port", str(self.port)]
-        return [*listen, "--workers", str(self.workers), *(["--app-name", "basic-auth"] if self.is_basic else [])]
+        return [*listen, "--workers", str(self.workers), *(["--app-name", self.application] if self.application else [])]
 
     def service_names(self, namespace: str) -> list[str]:
         """Return the names of the Service.

@@ -128,6 +128,7 @@ def deployment(given: Given) -> Object:
     jobs = {"check": deployed.check, "upgrade": deployed.migration}
     return {
         "objects": server_objects.objects(deployed),
+        "before_the_entrance": server_objects.before_the_entrance(deployed),
         "absent": server_objects.unwanted(server),
         "rollouts": _rollouts(server),
         "ready_pods": server_migration.ready(found(given)["pods"]),

@@ -22,6 +22,8 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload 
 USER = 10001
 #: Annotations of the Deployment: which migration it follows, and what its pods read without a change in their own specification.
 SCHEMA, CHECKSUM = "mlops.mlflow/schema", "mlops.mlflow/checksum"
+#: The argument that names the application.
+_APPLICATION = "--app-name"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Found:
     image: str = ""
     schema: str = ""
     checksum: str = ""
+    #: The application that its pods run, "" for MLflow's open one.
+    application: str = ""
 
     @classmethod
     def of(cls, deployment: Mapping[str, Any]) -> Found:
@@ -40,9 +44,11 @@ class Found:
         template = spec.get("template") or {}
         containers = (template.get("spec") or {}).get("containers") or [{}]
         annotations = (template.get("metadata") or {}).get("annotations") or {}
+        arguments = [*(containers[0].get("args") or []), "", ""]
+        application = arguments[arguments.index(_APPLICATION) + 1] if _APPLICATION in arguments else ""
         return cls(
             int(spec.get("replicas") or 0), containers[0].get("image") or "",
-            (metadata.get("annotations") or {}).get(SCHEMA, ""), annotations.get(CHECKSUM, ""),
+            (metadata.get("annotations") or {}).get(SCHEMA, ""), annotations.get(CHECKSUM, ""), application,
         )  # fmt: skip
 
 
@@ -77,14 +83,15 @@ class Deployed:
     def secret_variables(self) -> dict[str, str]:
         """The server's environment that is secret, in the form that MLflow reads."""
         kept = self.secrets
+        session = "SECRET_KEY" if self.server.is_plugin else "MLFLOW_FLASK_SERVER_SECRET_KEY"
         auth = {
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": kept.get("flask-secret-key", ""),
+            session: kept.get("flask-secret-key", ""),
             "MLFLOW_AUTH_ADMIN_USERNAME": self.server.admin_username,
             "MLFLOW_AUTH_ADMIN_PASSWORD": kept.get("admin-password", ""),
         }
         return {
             WEBHOOK_KEY: base64(kept.get("webhook-key", "")), PASSPHRASE: kept.get("crypto-passphrase", ""),
-            **(auth if self.server.is_basic else {}),
+            **(auth if self.server.has_users else {}),
         }  # fmt: skip
 
     @cached_property
@@ -92,6 +99,7 @@ class Deployed:
         """What changes if the pods must restart although their specification stays the same."""
         read: list[Any] = [self.reference.hash, self.secret_variables, self.auth_ini, self.database.checksum, self.store.checksum]
         read += [server_jwt.files(self.server, self.jwt_programs)] if self.server.is_jwt else []
+        read += [self.server.login.checksum] if self.server.is_plugin else []
         read += [self.exporter] if self.server.metrics_enabled else []
         return checksum(as_json(read, sort_keys=True))
 
@@ -114,8 +122,9 @@ class Deployed:
         checks again.
         """
         identity = self.reference.earlier if self._is_published and self.reference.earlier else self.server.image
-        auth_uri = self.database.auth_uri if self.server.is_basic else ""
-        digest = checksum(as_json([identity, self.reference.hash, self.database.uri, auth_uri]))
+        auth_uri = self.database.auth_uri if self.server.has_users else ""
+        plugin = [self.server.application] if self.server.is_plugin else []
+        digest = checksum(as_json([identity, self.reference.hash, self.database.uri, auth_uri, *plugin]))
         return f"{self.server.name}-migrate-{digest[:10]}"
 
     @property

@@ -38,7 +38,7 @@ def address_uri(deployed: Deployed) -> str:
 def login(deployed: Deployed) -> Mapping[str, Any]:
     """Return who logs in from outside, and the Secret with the password; {} if nothing asks."""
     server = deployed.server
-    if server.is_basic:
+    if server.has_users:
         return {"username": server.admin_username, "password_secret": {"name": server.name, "key": "admin-password"}}
     if server.is_ingress_basic:
         return {"username": server.ingress_username, "password_secret": {"name": server.name, "key": "ingress-password"}}
@@ -70,11 +70,11 @@ def endpoint(deployed: Deployed, host: Host) -> Object:
         "address_uri": address_uri(deployed),
         "public_uri": server.public_uri,
         "health_uri": f"{server.uri(namespace)}/health",
-        "username": server.admin_username if server.is_basic else "",
-        "auth": server.auth,
+        "username": server.admin_username if server.has_users else "",
+        "auth": "oidc_plugin" if server.is_plugin else server.auth,
         "account_audience": server_jwt.account_audience(server),
         "anonymous": server.is_anonymous,
-        "password_secret": {"name": server.name, "key": "admin-password"} if server.is_basic else {},
+        "password_secret": {"name": server.name, "key": "admin-password"} if server.has_users else {},
         "public": public(deployed),
         "image": deployed.image,
         "image_pull_policy": server.image_pull_policy,

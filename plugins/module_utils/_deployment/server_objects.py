@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
+    oidc_plugin,
     server_entrance,
     server_jwt,
     server_metrics,
@@ -31,6 +32,8 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values im
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Object, Volume, described
 
 AUTH_FOLDER = "/etc/mlflow/auth"
+#: The kinds that lead to a server from outside.
+_ENTRANCE = frozenset({"Ingress", "HTTPRoute", "Middleware"})
 #: The fields of a probe that say what is asked.
 _HANDLERS = frozenset({"exec", "grpc", "httpGet", "tcpSocket"})
 
@@ -117,13 +120,25 @@ def unwanted(server: Server) -> list[Object]:
 
 
 def _former_policies(server: Server) -> list[Object]:
-    """What stood in front of the HTTPRoute until now, if nothing does any more. The role sso, which comes earlier, would open the route."""
-    return [] if server.login.policies else sso.policies_named(sso.policy_name(server.name))
+    """What stood in front of the HTTPRoute until now, or was the plugin's. The role sso, which comes earlier, would open the route."""
+    name = sso.policy_name(server.name)
+    kept = sso.policies_named(name) if server.login.policies else sso.values_named(name) if server.is_plugin else []
+    return [each for each in sso.policies_named(name) if each not in kept]
 
 
 def objects(deployed: Deployed) -> list[Object]:
     """Return the objects, in the order in which they are applied."""
     return [part.build(deployed) for part in parts(deployed.server) if part.is_wanted]
+
+
+def before_the_entrance(deployed: Deployed) -> list[Object]:
+    """Return what is applied, and waited for, before the way from outside changes: pods that ask for a login, where the present ones do not.
+
+    What has stood in front of these until now goes with that way.
+    """
+    server, found = deployed.server, deployed.found
+    is_open = server.is_plugin and server.is_public and found.replicas > 0 and not found.application and server.ingress_auth != "external"
+    return [each for each in objects(deployed) if each["kind"] not in _ENTRANCE] if is_open else []
 
 
 def left_behind(server: Server, owned: Iterable[Mapping[str, str]]) -> list[Object]:
@@ -224,7 +239,7 @@ def _server_container(deployed: Deployed) -> Container:
     if server.is_basic:
         source = {"secretName": f"{server.name}-env", "defaultMode": 0o440, "items": [{"key": "auth.ini", "path": "auth.ini"}]}
         volumes.append(Volume("auth", AUTH_FOLDER, {"secret": source}, read_only=True))
-    volumes += [*server_jwt.volumes(server), *deployed.database.mounts, *deployed.store.mounts]
+    volumes += [*server_jwt.volumes(server), *server.login.mounts, *deployed.database.mounts, *deployed.store.mounts]
     return Container("mlflow", deployed.image, ["mlflow-server"], volumes, server.resources, _environment(deployed), {
         "args": server.arguments,
         "imagePullPolicy": server.image_pull_policy,
@@ -244,12 +259,14 @@ def _environment(deployed: Deployed) -> list[Object]:
     plain = {
         **server_settings.settings(server, deployed.database, deployed.store, deployed.cluster.namespace, deployed.addresses),
         **({"MLFLOW_AUTH_CONFIG_PATH": f"{AUTH_FOLDER}/auth.ini"} if server.is_basic else {}),
+        **(oidc_plugin.database_environment(server, deployed.database) if server.is_plugin else {}),
+        **server.login.environment,
         **({"MLFLOW_EXPOSE_PROMETHEUS": server_metrics.FOLDER} if server.metrics_enabled else {}),
         "MLFLOW_UVICORN_OPTS": "--timeout-keep-alive 120",
         **server.environment,
         **server_jwt.environment(server, server_jwt.FOLDER),
     }
-    referred = server_settings.references(deployed.database, deployed.store)
+    referred = {**server_settings.references(deployed.database, deployed.store), **server.login.secret_environment}
     return [
         {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         *({"name": name, "valueFrom": {"secretKeyRef": dict(reference)}} for name, reference in referred.items() if name not in server.environment),

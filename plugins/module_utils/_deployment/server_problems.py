@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import server_jwt
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import oidc_plugin, server_jwt
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Database
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server import RESERVED_SESSIONS, Server
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import minute
@@ -139,6 +139,8 @@ def _of_host(server: Server) -> Iterator[str]:
 
 def _of_login(server: Server) -> Iterator[str]:
     """What does not go together with a login in front of the server."""
+    if server.is_plugin:
+        yield from oidc_plugin.server_problems(server)
     if not server.login or not server.is_public:
         return
     if server.login.policies and server.middlewares:
@@ -146,18 +148,18 @@ def _of_login(server: Server) -> Iterator[str]:
             f"mlflow_server_middlewares: {', '.join(server.middlewares)} would be for Traefik, but sso_provider: envoy_gateway is for a Gateway of "
             "Envoy Gateway; remove them, or set sso_provider: oauth2_proxy"
         )
-    if server.is_ingress and server.ingress_class != "traefik":
+    if server.login.middlewares and server.is_ingress and server.ingress_class != "traefik":
         yield (
             f"mlflow_server_ingress_class: '{server.ingress_class}' does not know the Middlewares by which the role sso asks for a login; set "
             "traefik, or sso_provider: none with mlflow_server_ingress_annotations that ask for one"
         )
     for variable, value in (("mlflow_server_ingress_auth", server.ingress_auth), ("mlflow_server_auth", server.auth)):
-        if value == "basic":
+        if value == "basic" and not (server.is_plugin and variable == "mlflow_server_auth"):
             yield (
                 f"{variable}: basic and the login of the role sso would both read the one Authorization header that a request has; set {variable}: "
                 "none, or sso_provider: none"
             )
-    if server.is_jwt and not server.login.forwards_token:
+    if server.is_jwt and not server.login.forwards_token and not server.is_plugin:
         yield (
             "mlflow_server_auth: jwt reads the token that the login of the role sso keeps to itself; set sso_forward_token: true, so that MLflow "
             "knows who has logged in"

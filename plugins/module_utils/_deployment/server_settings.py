@@ -101,7 +101,7 @@ def _doubled(text: str) -> str:
 
 def schema_settings(server: Server, database: Database) -> dict[str, Any]:
     """Return the environment of the program that checks and migrates the schema, without the password."""
-    auth = {"MLFLOW_SCHEMA_AUTH_URI": database.auth_uri} if server.is_basic else {}
+    auth = {"MLFLOW_SCHEMA_OIDC_URI" if server.is_plugin else "MLFLOW_SCHEMA_AUTH_URI": database.auth_uri} if server.has_users else {}
     return {**database.environment, "MLFLOW_SCHEMA_URI": database.uri, "MLFLOW_DISABLE_TELEMETRY": "true", **auth}
 
 

@@ -5,6 +5,7 @@
 """The role sso's variables, the connection that it publishes, and what the role asks for. No I/O."""
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload 
 
 Given = Mapping[str, Any]
 #: The providers, besides none.
-OAUTH2_PROXY, ENVOY_GATEWAY = "oauth2_proxy", "envoy_gateway"
+OAUTH2_PROXY, ENVOY_GATEWAY, OIDC_PLUGIN = "oauth2_proxy", "envoy_gateway", "oidc_plugin"
 #: The component of the workload that asks for a login.
 COMPONENT = "login"
 #: The keys of the role's Secret.
@@ -30,6 +31,8 @@ PAGES, CALLBACK, LOGOUT = "/oauth2/", "/oauth2/callback", "/oauth2/sign_out"
 ENVOY, POLICIES = "gateway.envoyproxy.io/v1alpha1", ("SecurityPolicy", "BackendTrafficPolicy")
 #: The paths that programs ask, not people who look at a page: there, a missing login is a 401, not a redirection to the issuer.
 API_PATHS = "/(api|ajax-api|v1|graphql|gateway|get-artifact|model-versions|health|version)"
+#: The seconds of the units of a duration.
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 #: What says to MLflow who somebody is. Nothing of it is MLflow's business, and a client could have sent it.
 IDENTITY = (
     "Authorization",
@@ -53,6 +56,7 @@ class Sso:
     scope: str = "openid profile"
     groups_claim: str = "groups"
     allowed_groups: Sequence[str] = ()
+    admin_groups: Sequence[str] = ()
     extra_audiences: Sequence[str] = ()
     extra_issuers: Sequence[Mapping[str, str]] = ()
     forward_token: bool = False
@@ -90,6 +94,11 @@ class Sso:
         return {"explain": f"{self.name}-explain", "authenticate": self.name, "strip": f"{self.name}-strip"}
 
     @property
+    def logout(self) -> str:
+        """The path at which people log out."""
+        return "/logout" if self.provider == OIDC_PLUGIN else LOGOUT
+
+    @property
     def reached_issuer_url(self) -> str:
         """The issuer's URL as pods reach it."""
         return self.internal_issuer_url or self.issuer_url
@@ -115,16 +124,18 @@ def connection(sso: Sso) -> Object:
         return {}
     issuers = [sso.issuer_url, *(each["issuer"] for each in sso.extra_issuers)]
     audiences = [sso.client_id, *sso.extra_audiences, *(each["audience"] for each in sso.extra_issuers)]
-    is_proxy = sso.provider == OAUTH2_PROXY
+    is_proxy, is_gateway = sso.provider == OAUTH2_PROXY, sso.provider == ENVOY_GATEWAY
     return {
         "middlewares": list(sso.middlewares.values()) if is_proxy else [],
         "routes": [{"path": PAGES, "service": sso.name, "port": PORT}] if is_proxy else [],
-        "policies": [] if is_proxy else [{"kind": kind, "name": sso.name} for kind in POLICIES],
-        "removed_headers": [] if is_proxy else removed_headers(sso),
+        "policies": [{"kind": kind, "name": sso.name} for kind in POLICIES] if is_gateway else [],
+        "removed_headers": removed_headers(sso) if is_gateway else [],
         "egress": [], "callers": [], "forwards_token": sso.forward_token,
+        # Of a server that asks for a login itself.
+        "application": "", "environment": {}, "secret_environment": {}, "volumes": [], "checksum": "",
         "issuers": _distinct(issuers), "audiences": _distinct(audiences),
         "how_to_use": [
-            f"People log in at {sso.issuer_url}, and log out at {LOGOUT}",
+            f"People log in at {sso.issuer_url}, and log out at {sso.logout}",
             f"Programs outside the cluster need MLFLOW_TRACKING_TOKEN, an access token of {' or '.join(_distinct(issuers))} for the audience "
             f"{' or '.join(_distinct(audiences))}",
             *sso.keycloak.get("how_to_use", []),
@@ -154,6 +165,15 @@ def refusal(sso: Sso) -> str:
     })  # fmt: skip
 
 
+def seconds(duration: str) -> int:
+    """Return a duration in seconds.
+
+    >>> seconds("1h30m")
+    5400
+    """
+    return sum(int(number) * _SECONDS[unit] for number, unit in re.findall("([0-9]+)(s|m|h)", str(duration)))
+
+
 def _distinct(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
@@ -176,8 +196,13 @@ def policies_named(name: str) -> list[Object]:
     return [{"kind": "Secret", "name": name}, {"kind": "ConfigMap", "name": name}, *own]
 
 
+def values_named(name: str) -> list[Object]:
+    """Return what identifies each object of these that is no policy, but has the client's secret, and the authority of the issuer's certificate."""
+    return [each for each in policies_named(name) if "api_version" not in each]
+
+
 def policy_name(server: str) -> str:
-    """Return the name of what stands in front of a server's HTTPRoute."""
+    """Return the name of what belongs to a server's login, if that is not oauth2-proxy's."""
     return f"{server}-login"
 
 
@@ -187,7 +212,7 @@ def policy_name(server: str) -> str:
 def of(given: Given) -> Sso:
     """Return the role's variables. Without an issuer, the deployment's own Keycloak is it, if there is one."""
     variables, found = replace(read(Sso, given["variables"], "sso_"), server=given["server"]), given["keycloak"]
-    if variables.provider == ENVOY_GATEWAY:
+    if variables.provider in (ENVOY_GATEWAY, OIDC_PLUGIN):
         variables = replace(variables, name=policy_name(given["server"]["name"]))
     if variables.issuer_url or not found or variables.provider == "none":
         return variables
@@ -199,8 +224,9 @@ def of(given: Given) -> Sso:
 
 def claims(given: Given) -> list[Object]:
     """The objects that the role may create or change, checked before the first change of a run."""
-    if given["provider"] == ENVOY_GATEWAY:
-        return [{**each, "option": "mlflow_server_name"} for each in policies_named(policy_name(given["server"]))]
+    if given["provider"] in (ENVOY_GATEWAY, OIDC_PLUGIN):
+        named = policies_named if given["provider"] == ENVOY_GATEWAY else values_named
+        return [{**each, "option": "mlflow_server_name"} for each in named(policy_name(given["server"]))]
     made = objects_named(given["name"]) if given["provider"] == OAUTH2_PROXY else []
     return [{**each, "option": "sso_name"} for each in made]
 

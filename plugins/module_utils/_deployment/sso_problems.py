@@ -10,14 +10,22 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import oidc_plugin
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.envoy_gateway import jwks_url
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso import CLIENT_SECRET, ENVOY_GATEWAY, Sso, keycloak
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.sso import (
+    CLIENT_SECRET,
+    ENVOY_GATEWAY,
+    OAUTH2_PROXY,
+    OIDC_PLUGIN,
+    Sso,
+    keycloak,
+    seconds,
+)
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import host_and_port
 
 _NAME = re.compile("[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
 #: A duration as Go writes it, of which oauth2-proxy takes several parts.
 _DURATION = re.compile("([0-9]+(s|m|h))+")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 #: The most audiences that Envoy Gateway takes.
 _AUDIENCES = 8
 
@@ -36,7 +44,7 @@ def problems(sso: Sso, runtime: str) -> list[str]:
             "mlflow_server_auth: basic"
         ]
     shared = [*_of_issuer(sso), *_of_client(sso), *_of_tokens(sso)]
-    return [*shared, *(_of_gateway(sso) if sso.provider == ENVOY_GATEWAY else [*_of_session(sso), *_of_deployment(sso)])]
+    return [*shared, *_OF_PROVIDER[sso.provider](sso)]
 
 
 def _of_issuer(sso: Sso) -> Iterator[str]:
@@ -100,10 +108,12 @@ def _of_keycloak(sso: Sso) -> Iterator[str]:
 
 def _of_tokens(sso: Sso) -> Iterator[str]:
     """What is wrong with who is let in. oauth2-proxy takes a comma for the end of a value."""
-    for name, values in (("allowed_groups", sso.allowed_groups), ("extra_audiences", sso.extra_audiences)):
+    for name, values in (("allowed_groups", sso.allowed_groups), ("admin_groups", sso.admin_groups), ("extra_audiences", sso.extra_audiences)):
         for value in values:
             if not str(value) or re.search(r'[,"\n]', str(value)):
                 yield f"sso_{name}: '{value}' is empty or contains a comma, a quotation mark or a line end; rename it at the issuer"
+    if sso.admin_groups and sso.provider != OIDC_PLUGIN:
+        yield f"sso_admin_groups: sso_provider: {sso.provider} gives no permissions, so that nobody becomes an administrator by it; remove it"
     for each in sso.extra_issuers:
         issuer, audience = str(each.get("issuer") or ""), str(each.get("audience") or "")
         if not _is_url(issuer) or not audience or re.search('[,="]', issuer + audience):
@@ -154,11 +164,16 @@ def _is_address(host: str) -> bool:
     return True
 
 
+def _of_duration(name: str, value: str) -> Iterator[str]:
+    if not _DURATION.fullmatch(str(value)):
+        yield f"sso_{name}: '{value}' is not a duration; write it as 90s, 4m or 12h"
+
+
 def _of_session(sso: Sso) -> Iterator[str]:
-    for name, value in (("session_refresh", sso.session_refresh), ("session_expire", sso.session_expire)):
-        if not _DURATION.fullmatch(str(value)):
-            yield f"sso_{name}: '{value}' is not a duration; write it as 90s, 4m or 12h"
-            return
+    wrong = [*_of_duration("session_refresh", sso.session_refresh), *_of_duration("session_expire", sso.session_expire)]
+    if wrong:
+        yield wrong[0]
+        return
     if not 0 < seconds(sso.session_refresh) < seconds(sso.session_expire):
         yield (
             f"sso_session_refresh: {sso.session_refresh} is not between 0 and sso_session_expire, {sso.session_expire}; set a little less than the "
@@ -174,15 +189,6 @@ def _of_session(sso: Sso) -> Iterator[str]:
         )
 
 
-def seconds(duration: str) -> int:
-    """Return a duration in seconds.
-
-    >>> seconds("1h30m")
-    5400
-    """
-    return sum(int(number) * _SECONDS[unit] for number, unit in re.findall("([0-9]+)(s|m|h)", str(duration)))
-
-
 def _of_deployment(sso: Sso) -> Iterator[str]:
     if not _NAME.fullmatch(sso.name):
         yield (
@@ -193,10 +199,27 @@ def _of_deployment(sso: Sso) -> Iterator[str]:
         yield f"sso_replicas: {sso.replicas} pods cannot let anybody in; set 1 or more"
     if not sso.callers:
         yield "sso_callers: is empty, which Kubernetes treats as everyone; list the ingress controller's pods"
+    yield from _of_proxies(sso)
+
+
+def _of_proxies(sso: Sso) -> Iterator[str]:
     if not sso.trusted_proxies:
-        yield "sso_trusted_proxies: is empty, which oauth2-proxy treats as everyone; list the cluster's pod network, such as 10.42.0.0/16"
+        meaning = "nobody, so that it would not know of HTTPS" if sso.provider == OIDC_PLUGIN else "everyone"
+        who = "mlflow-oidc-auth" if sso.provider == OIDC_PLUGIN else "oauth2-proxy"
+        yield f"sso_trusted_proxies: is empty, which {who} treats as {meaning}; list the cluster's pod network, such as 10.42.0.0/16"
     for network in sso.trusted_proxies:
         try:
             ipaddress.ip_network(str(network))
         except ValueError:
             yield f"sso_trusted_proxies: '{network}' is not a network; write it as 10.42.0.0/16"
+
+
+def _of_oauth2_proxy(sso: Sso) -> Iterator[str]:
+    yield from (*_of_session(sso), *_of_deployment(sso))
+
+
+def _of_plugin(sso: Sso) -> Iterator[str]:
+    yield from (*oidc_plugin.problems(sso), *_of_duration("session_expire", sso.session_expire), *_of_proxies(sso))
+
+
+_OF_PROVIDER = {OAUTH2_PROXY: _of_oauth2_proxy, ENVOY_GATEWAY: _of_gateway, OIDC_PLUGIN: _of_plugin}

@@ -27,6 +27,11 @@ def user(client: RestClient, username: str) -> dict[str, Any] | None:
     try:
         answer = client.get_or_none(f"{USERS}/get", username=username)
     except Unsupported:
+        if of_plugin(client):
+            raise Unsupported(
+                f"{client.connection.tracking_uri} keeps users and permissions by mlflow-oidc-auth, where this module cannot read or change them; "
+                "use its page /oidc/ui, or deploy the server with another sso_provider than oidc_plugin"
+            ) from None
         raise Unsupported(
             f"{client.connection.tracking_uri} has no users, since it runs without authentication; start the server with --app-name basic-auth"
         ) from None
@@ -39,6 +44,15 @@ def require_user(client: RestClient, option: str, username: str) -> dict[str, An
     if found is None:
         raise Unmet(f"{option}: there is no user {username!r}; declare it first, or correct the name", [("users", username)])
     return found
+
+
+def of_plugin(client: RestClient) -> dict[str, Any]:
+    """Return the connecting user of a server with mlflow-oidc-auth, which has an API of its own for users; {} of any other server."""
+    try:
+        answer = client.get(f"{USERS}/current")
+    except Unsupported:
+        return {}
+    return answer if "is_service_account" in answer else {}
 
 
 def are_known(client: RestClient) -> bool:
@@ -80,7 +94,8 @@ def own_name(client: RestClient) -> str | None:
     if not connection.token:
         return connection.username
     try:
-        name: str = client.get(f"{USERS}/current")["user"]["username"]
+        answer = client.get(f"{USERS}/current")
+        name: str = answer.get("user", answer)["username"]
     except Unsupported:
         return None
     return name

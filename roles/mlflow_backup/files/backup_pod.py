@@ -23,7 +23,7 @@ from typing import Any
 from backup import back_up, write_state
 from backup_lock import DATABASE_LOCK
 from backup_repository import FOLDER, MIRROR, RESTORING, STAGING, WHOLE, BackupError, answered, chosen, has_any, opened
-from backup_source import AUTHENTICATION, ENVIRONMENT, Bucket, Database, Server, census, differences
+from backup_source import AUTHENTICATION, ENVIRONMENT, USERS, Bucket, Database, Server, census, differences
 from drill_pod import drill_pod
 from restore import newer_in, restore_data, restore_files
 
@@ -36,7 +36,7 @@ PREFIX = "BACKUP_"
 #: Where accounts are restored to, which no file says before the server has run.
 ACCOUNTS = "RESTORE_AUTHENTICATION_URI"
 #: What of the environment says where the server's data are.
-WANTED = ("MLFLOW_", "AWS_", "PG")
+WANTED = ("MLFLOW_", "AWS_", "PG", USERS)
 #: A pod's network is let through some seconds after the pod has started; another backup may be at work.
 PATIENCE, ANOTHER, HELD = 60, 600, 1800
 

@@ -20,6 +20,8 @@ import psycopg2
 from backup_repository import ENCODING, BackupError
 
 ENVIRONMENT, AUTHENTICATION = "mlflow/server.env", "mlflow/auth.ini"
+#: The variable that says where mlflow-oidc-auth keeps users and permissions.
+USERS = "OIDC_USERS_DB_URI"
 #: Rows of a table, and a number that depends on the content of each of them, and not on their order.
 CENSUS = "SELECT count(*), coalesce(sum(('x' || substr(md5(t::text), 1, 15))::bit(60)::bigint), 0)::text FROM {} t"
 #: How schemas begin whose tables a restore has moved aside. They are part of no set.
@@ -174,6 +176,8 @@ class Server:
         parser = configparser.ConfigParser()
         if parser.read(self.home / AUTHENTICATION):
             found.insert(0, Database("authentication", parser["mlflow"]["database_uri"], self.environment))
+        elif USERS in self.environment:
+            found.insert(0, Database("authentication", self.environment[USERS], self.environment))
         return found
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import importlib
+import importlib.util
 import os
 import secrets
 import socket
@@ -48,6 +49,9 @@ def imports() -> None:
     """Import everything, and let boto3 read its description of S3."""
     for name in MODULES:
         importlib.import_module(name)
+    if importlib.util.find_spec("mlflow_oidc_auth"):
+        importlib.import_module("mlflow_oidc_auth.oauth")
+        importlib.import_module("mlflow_oidc_auth.db.cli")
     import boto3  # noqa: PLC0415
 
     for service in ("s3", "sts"):

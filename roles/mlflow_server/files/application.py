@@ -5,12 +5,36 @@ import importlib
 import os
 
 from json_logs import Logged, everything_as_json
-from proxied_artifacts import Application, Proxied
+from proxied_artifacts import Application, Message, Proxied, Receive, Send
 
 # Where MLflow's own application is, MODULE:NAME, and whether that is a function which makes it.
 APPLICATION, IS_FACTORY = "MLOPS_MLFLOW_APPLICATION", "MLOPS_MLFLOW_APPLICATION_IS_FACTORY"
 # What is done otherwise (serve.py).
 PRESIGNED, LOG_FORMAT = "MLOPS_MLFLOW_PRESIGNED_ARTIFACTS", "MLOPS_MLFLOW_LOG_FORMAT"
+# An application with users of its own, which takes requests past what MLflow's own applications look at first.
+PLUGIN = "mlflow_oidc_auth.app"
+
+
+class LikeMlflow:
+    """An application that is alive in MLflow's words, which others wait for, and tells nobody its metrics: the exporter has them from a folder."""
+
+    def __init__(self, plugin: Application) -> None:
+        self._plugin = plugin
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass everything else on as it is."""
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path == "/health":
+            await _say(send, 200, b"OK")
+        elif path.startswith("/metrics"):
+            await _say(send, 404, b"Not Found")
+        else:
+            await self._plugin(scope, receive, send)
+
+
+async def _say(send: Send, status: int, text: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": text})
 
 
 def application() -> Application:
@@ -18,6 +42,12 @@ def application() -> Application:
     module, _colon, name = os.environ[APPLICATION].partition(":")
     found = getattr(importlib.import_module(module), name)
     made: Application = found() if os.environ.get(IS_FACTORY) else found
+    if module == PLUGIN:
+        from mlflow.server.fastapi_security import init_fastapi_security  # noqa: PLC0415 (it costs a second where it is not needed)
+
+        # Hosts and origins, before anybody is asked who he is.
+        init_fastapi_security(found)
+        made = LikeMlflow(made)
     if os.environ.get(PRESIGNED) != "true":
         made = Proxied(made)
     if os.environ.get(LOG_FORMAT) == "json":

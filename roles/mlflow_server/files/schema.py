@@ -1,7 +1,7 @@
 """The schemas of an MLflow server's databases: ``schema.py status``, ``schema.py check`` and ``schema.py upgrade``.
 
-Reads MLFLOW_SCHEMA_URI and, where basic authentication is on, MLFLOW_SCHEMA_AUTH_URI; the password comes from PGPASSWORD, and
-libpq's other variables (PGSSLMODE, PGSSLROOTCERT) hold too.
+Reads MLFLOW_SCHEMA_URI and, where basic authentication is on, MLFLOW_SCHEMA_AUTH_URI, where mlflow-oidc-auth is, MLFLOW_SCHEMA_OIDC_URI; the
+password comes from PGPASSWORD, and libpq's other variables (PGSSLMODE, PGSSLROOTCERT) hold too.
 ``status`` prints the worst of ``current``, ``fresh`` (no schema yet), ``old``, ``newer`` (made by a later MLflow, which is a
 failure) and ``unreachable``. ``check`` does too, and fails with the reason where nothing could be migrated. ``upgrade`` holds an
 advisory lock, so that only one of several migrates, and checks the outcome. In a pod, the outcome of these two, which are all that
@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +28,8 @@ NEWER = (
     "the database was migrated by a later MLflow than the one installed here, and cannot go back; "
     "install that version or a later one, or restore a backup from before the migration"
 )
+#: How a package comes into an image, for those that are not in each.
+REMEDIES = {"mlflow_oidc_auth": "set mlflow_image_oidc_plugin: true"}
 WORST_LAST = ("current", "fresh", "old", "newer", "unreachable")
 #: A pod's network is let through to PostgreSQL some seconds after the pod has started.
 PATIENCE_SECONDS = 60
@@ -66,12 +69,15 @@ def driver() -> Any:
 
 @dataclass(frozen=True)
 class Schema:
-    """One Alembic schema: its database, where MLflow keeps its migrations, and the command that runs them."""
+    """One Alembic schema: its database, where its package keeps the migrations, and the command that runs them."""
 
     uri: str
     migrations: str
     version_table: str
     upgrade: tuple[str, ...]
+    package: str = "mlflow"
+    #: A table of others, with which it cannot share a database.
+    stranger: str = ""
 
     @property
     def database(self) -> str:
@@ -81,9 +87,9 @@ class Schema:
 
     def known_revisions(self) -> tuple[set[str], str]:
         """All revisions of the installed MLflow, and the newest. Reads the files: importing them takes seconds."""
-        package = importlib.util.find_spec("mlflow")
+        package = importlib.util.find_spec(self.package)
         if package is None or package.origin is None:
-            fail(f"{sys.executable} lacks mlflow; install it there, or use an image that has it")
+            fail(f"{sys.executable} lacks {self.package}; {REMEDIES.get(self.package, 'install it there')}, or use an image that has it")
         folder = Path(package.origin).parent / self.migrations
         revisions: set[str] = set()
         followed: set[str] = set()
@@ -95,6 +101,14 @@ class Schema:
         if len(heads) != 1:
             fail(f"expected one newest migration in {folder}, found {sorted(heads)}")
         return revisions, heads.pop()
+
+    def check_strangers(self) -> None:
+        """Fail where the database is somebody else's: tables of the same names would be taken for its own."""
+        if self.stranger and self.has(self.stranger):
+            fail(
+                f"postgresql_auth_database: {self.database} has the users of another way to log in; set another name, for a database that is made, "
+                "such as mlflow_oidc"
+            )
 
     def connect(self) -> Any:
         """A psycopg2 connection to the schema's database."""
@@ -115,6 +129,12 @@ class Schema:
                 time.sleep(2)
             else:
                 return ""
+
+    def has(self, table: str) -> bool:
+        """Whether the database has a table of that name."""
+        with closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (table,))
+            return bool(cursor.fetchone()[0])
 
     def revision(self) -> str:
         """The revision that the database is at; empty where it has no schema."""
@@ -177,7 +197,11 @@ def schemas() -> list[Schema]:
     if os.environ.get("MLFLOW_SCHEMA_AUTH_URI"):
         upgrade = ("-m", "mlflow.server.auth", "db", "upgrade", "--url")
         migrations = "server/auth/db/migrations/versions"
-        found.append(Schema(os.environ["MLFLOW_SCHEMA_AUTH_URI"], migrations, "alembic_version_auth", upgrade))
+        found.append(Schema(os.environ["MLFLOW_SCHEMA_AUTH_URI"], migrations, "alembic_version_auth", upgrade, stranger="user_tokens"))
+    if os.environ.get("MLFLOW_SCHEMA_OIDC_URI"):
+        upgrade = ("-c", "from mlflow_oidc_auth.db.cli import commands; commands()", "upgrade", "--url")
+        uri, package = os.environ["MLFLOW_SCHEMA_OIDC_URI"], "mlflow_oidc_auth"
+        found.append(Schema(uri, "db/migrations/versions", "alembic_version", upgrade, package, stranger="alembic_version_auth"))
     return found
 
 
@@ -188,6 +212,7 @@ def main(action: str) -> None:
             reason = schema.wait()
             if reason:
                 fail(f"PostgreSQL does not take connections to {schema.database}: {reason}")
+            schema.check_strangers()
     worst = max((schema.status() for schema in schemas()), key=WORST_LAST.index)
     if action == "status":
         print(worst, end="", flush=True)

@@ -150,6 +150,9 @@ STORE: dict[str, list[Any]] = {
 }
 #: What the role publishes with its defaults.
 LOGIN: dict[str, Any] = sso_decisions.DECISIONS["connection"](deployments.sso())
+#: One within MLflow's server, and the login that it publishes.
+PLUGIN: dict[str, Any] = {"provider": "oidc_plugin", "allowed_groups": ["data-science"], "admin_groups": ["mlflow-admins"]}
+PLUGIN_LOGIN: dict[str, Any] = sso_decisions.DECISIONS["connection"](deployments.sso(**PLUGIN, issuer_ca="-----BEGIN CERTIFICATE-----"))
 POLICY_LOGIN: dict[str, Any] = sso_decisions.DECISIONS["connection"](deployments.sso(provider="envoy_gateway"))
 ENDPOINT: dict[str, Any] = {
     "name": "mlflow", "uri": "http://mlflow.mlflow.svc:5000", "public_uri": "", "image": "localhost/mlflow-server:3", "hosts": ["mlflow"],
@@ -181,7 +184,8 @@ def servers() -> list[dict[str, Any]]:
         *one_by_one(PUBLIC, ENTRANCE | {"sso": LOGIN}), *one_by_one(JWT, TOKENS), ENTRANCE | TOKENS | {"sso": LOGIN | {"forwards_token": True}},
         ENTRANCE | {"sso": LOGIN | {"callers": [{"podSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 443}]}]}},
         {"store": artifact_store_decisions.DECISIONS["volume_connection"](deployments.volume(**VOLUME[0]))},
-        *(ENTRANCE | {"sso": login, "gateways": [{"name": "public"}], "tls": "external"} for login in (LOGIN, POLICY_LOGIN)),
+        *(ENTRANCE | {"sso": login, "gateways": [{"name": "public"}], "tls": "external"} for login in (LOGIN, POLICY_LOGIN, PLUGIN_LOGIN)),
+        *one_by_one(SERVER, ENTRANCE | {"sso": PLUGIN_LOGIN, "replicas": 2}),
     ]  # fmt: skip
 
 
@@ -253,6 +257,7 @@ def of_sso() -> Iterator[dict[str, Any]]:
     for base in ({}, {"issuer_ca": "-----BEGIN CERTIFICATE-----", "allowed_groups": ["ops"]}, other):
         for given in one_by_one(POLICIES, base):
             yield from sso_decisions.DECISIONS["envoy_gateway"](deployments.sso(provider="envoy_gateway", **given))
+    yield from sso_decisions.DECISIONS["oidc_plugin"](deployments.sso(**PLUGIN, issuer_ca="-----BEGIN CERTIFICATE-----"))
 
 
 def of_keycloak() -> Iterator[dict[str, Any]]:

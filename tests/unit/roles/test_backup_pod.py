@@ -50,6 +50,14 @@ def test_the_programs_of_the_embedded_stack_read_the_server_of_a_pod(mounts: Pat
     assert (home / "secrets").stat().st_mode & 0o077 == 0
 
 
+def test_users_of_a_login_within_the_server_are_in_the_set(mounts: Path) -> None:
+    users = {"OIDC_USERS_DB_URI": "postgresql+psycopg2://mlflow@db:5432/mlflow_oidc", "OIDC_CLIENT_ID": "mlflow"}
+    backup_pod.settle(mounts / "home", {**ENVIRONMENT, **users}, mounts / "secrets", mounts)
+    server = Server(mounts / "home")
+    assert [(database.purpose, database.name) for database in server.databases] == [("authentication", "mlflow_oidc"), ("tracking", "mlflow")]
+    assert not server.is_basic
+
+
 def test_no_set_is_made_while_a_rotation_is_unfinished(mounts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup_pod, "ROTATION", mounts / "rotation")
     (mounts / "rotation").mkdir()

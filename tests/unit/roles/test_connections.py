@@ -93,11 +93,14 @@ def test_the_login_is_taken_as_it_is_published_and_known_before_the_role_has_run
     """By its variables alone: no cluster, no Secret. Without a provider, there is none."""
     four = {"sso_provider": "oauth2_proxy", "sso_issuer_url": "https://a.example/realms/b", "sso_client_id": "mlflow", "sso_client_secret": "s"}
     early = {"groups": {"k3s_server": ["a"]}}
-    value = Role("sso", **early, **four).said("sso_connection")
     options = options_of("mlflow_server", "sso_connection")
-    assert ArgumentSpecValidator(options).validate({"sso_connection": value}).error_messages == []
-    assert value.keys() == options["sso_connection"]["options"].keys()
-    assert len(Role("sso", **early, **four).said("sso_claims")) == 10
+    within = {"sso_provider": "oidc_plugin", "sso_issuer_ca": "x", "sso_admin_groups": ["a"], "mlflow_server_host": "m.example.com"}
+    for more, claimed in (({}, 10), (within, 2)):
+        role = Role("sso", **early, **four | more)
+        value = role.said("sso_connection")
+        assert ArgumentSpecValidator(options).validate({"sso_connection": value}).error_messages == []
+        assert value.keys() == options["sso_connection"]["options"].keys()
+        assert len(role.said("sso_claims")) == claimed
     assert (Role("sso", **early).said("sso_connection"), Role("sso", **early).said("sso_claims")) == ({}, [])
 
 

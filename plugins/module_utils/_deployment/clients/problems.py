@@ -71,7 +71,12 @@ def _of_login(client: Client) -> Iterator[str]:
     entry, given = client.entry, {*client.entry.environment, *client.entry.secret_environment}
     has_password = bool(entry.password) or PASSWORD in given
     if client.server.username and not client.server.anonymous and not (entry.username or client.account or given & {TOKEN, AUTH}):
-        if client.server.auth == "jwt" and not has_password:
+        if client.server.auth == "oidc_plugin":
+            yield (
+                f"username: MLflow asks {entry.title} for an access token of mlflow-oidc-auth; make a service account with a token on its page "
+                f"/oidc/ui, and set its name as username and the token as password here, or {TOKEN} in secret_environment to a token of the issuer"
+            )
+        elif client.server.auth == "jwt" and not has_password:
             yield (
                 f"secret_environment: MLflow asks {entry.title} for a token, and trusts none of this cluster's service accounts; add {{kubernetes: "
                 f"true, audience: mlflow}} to mlflow_server_jwt_issuers, or name a Secret with {TOKEN} here"

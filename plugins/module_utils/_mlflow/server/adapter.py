@@ -15,7 +15,7 @@ def answers(client: RestClient) -> dict[str, Any]:
     """What the server answers, as far as the credentials allow.
 
     Returns ``healthy``, ``info`` (what it tells anyone, None where it did not), ``version``, ``authenticated``, ``ready``
-    (its database answers) and the ``problem`` if not, ``is_basic``, ``user`` and ``has_roles``. What the server did not
+    (its database answers) and the ``problem`` if not, ``is_basic`` or ``is_plugin``, ``user`` and ``has_roles``. What the server did not
     say is None or missing. Raises Unreachable, and Unsupported where no MLflow is there.
     """
     # /health and server-info are all that basic authentication leaves open (3.17).
@@ -40,14 +40,16 @@ def _database(client: RestClient) -> dict[str, Any]:
 
 
 def _users(client: RestClient) -> dict[str, Any]:
-    """Whether MLflow's basic authentication is on, which brings users, and roles since they exist; and who asks."""
+    """Whether MLflow's basic authentication is on, which brings users, and roles since they exist, or mlflow-oidc-auth; and who asks."""
     try:
-        user = client.get("/api/2.0/mlflow/users/current")["user"]
+        answer = client.get("/api/2.0/mlflow/users/current")
     except Unsupported:
         return {"is_basic": _has(client, "/api/2.0/mlflow/users/get?username=admin"), "has_roles": False}
     except ApiError:  # its database is down
         return {}
-    return {"is_basic": True, "user": user, "has_roles": _has(client, "/api/3.0/mlflow/roles/list")}
+    if "user" not in answer:
+        return {"is_plugin": True, "user": answer, "has_roles": False}
+    return {"is_basic": True, "user": answer["user"], "has_roles": _has(client, "/api/3.0/mlflow/roles/list")}
 
 
 def _has(client: RestClient, path: str) -> bool:

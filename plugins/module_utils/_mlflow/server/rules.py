@@ -27,7 +27,7 @@ def described(found: Mapping[str, Any]) -> dict[str, Any]:
         "healthy": found.get("healthy"),
         "ready": found.get("ready"),
         "authenticated": found["authenticated"],
-        "authentication": {True: "basic", False: "none", None: "unknown"}[found.get("is_basic")],
+        "authentication": "oidc_plugin" if found.get("is_plugin") else {True: "basic", False: "none", None: "unknown"}[found.get("is_basic")],
         "username": user.get("username"),
         "is_admin": user.get("is_admin"),
         "store_type": (info or {}).get("store_type"),

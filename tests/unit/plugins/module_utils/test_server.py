@@ -38,3 +38,8 @@ def test_what_the_server_says() -> None:
     assert (found["authentication"], found["username"], found["is_admin"], found["store_type"]) == ("basic", "ann", False, "FileStore")
     expected = {"workspaces": True, "trace_archival": False, "gateway": True, "roles": True, "webhooks": False}
     assert {name: found["features"][name] for name in expected} == expected
+
+
+def test_a_server_with_users_of_its_own_says_so() -> None:
+    found = facts(is_basic=None, is_plugin=True, has_roles=False, user={"username": "admin", "is_admin": True, "is_service_account": True})
+    assert (found["authentication"], found["username"], found["is_admin"], found["features"]["roles"]) == ("oidc_plugin", "admin", True, False)
