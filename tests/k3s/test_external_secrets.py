@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from cluster import Cluster
-from playbook import SITE, Run, play, roles_playbook
+from playbook import SITE, Run, play, play_until, roles_playbook
 from vault import STORE, URL, Vault, vault
 
 # Not for what they break, but for the minutes that they take.
@@ -59,6 +59,13 @@ class Deployment:
     def deploy(self, *roles: str, words: Sequence[str] = (), **variables: Any) -> Run:
         """Run roles on the first server, all that keep a value if none is named."""
         return self._played(roles_playbook(self.folder, roles or ROLES), words, variables)
+
+    def kill_after_writing(self, role: str) -> None:
+        """Kill a run of a role once it has written a value to Vault, before anybody has read it there."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TEST_INVENTORY", HOSTS)
+            task = f"Have External Secrets read {DATABASE}"
+            self.printed.append(play_until(task, str(roles_playbook(self.folder, [role])), {**VARIABLES, **self.more}))
 
     def _played(self, playbook: str | Path, words: Sequence[str], variables: dict[str, Any]) -> Run:
         given = {name: value for name, value in {**VARIABLES, **self.more, **variables}.items() if value is not None}
@@ -166,7 +173,7 @@ def test_a_sealed_vault_stops_the_run_with_the_operators_own_words(database: Dep
 
 
 def test_a_value_that_vault_has_lost_is_named_or_written_again_as_it_was(database: Deployment) -> None:
-    """The one that is in use, not a new one."""
+    """The one that is in use, not a new one; also where an earlier run was killed after it had written it."""
     place = f"{NAMESPACE}/{DATABASE}"
     before = database.vault.values(place)
     database.vault.run("kv", "put", "-mount=secret", place, "password=-", stdin=before["password"])
@@ -176,9 +183,16 @@ def test_a_value_that_vault_has_lost_is_named_or_written_again_as_it_was(databas
     assert "ExternalSecret database failed" in message
     assert "admin-password" in message
     assert "write it into Vault, or set credentials_create_missing: true" in message
+    for kill in (True, False):
+        database.vault.run("kv", "put", "-mount=secret", place, "password=-", stdin=before["password"])
+        if kill:
+            database.kill_after_writing("postgresql")
+            assert database.vault.values(place) == before
+            assert database.there()["pushsecrets"] == {DATABASE}
     run = database.deploy("postgresql")
     assert run.status == 0, run.output
     assert database.vault.values(place) == before
+    assert database.there()["pushsecrets"] == set()
     assert database.deploy("postgresql").changed == 0
 
 

@@ -136,14 +136,17 @@ def found(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 def asked(
     credentials: Credentials, external_secrets: Mapping[str, Mapping[str, Any]], claims: Iterable[Mapping[str, Any]], now: str
 ) -> dict[str, list[Object]]:
-    """Return what has External Secrets log in again, and read Vault again for the Secrets of the run, and whom to wait for.
+    """Return what has External Secrets log in again, and read Vault again for the Secrets of the run, and whom to wait for, the store first.
 
-    It acts on each new value of the annotation, even where it tries again only after minutes.
+    It acts on each new value of the annotation, even where it tries again only after minutes. Where the store is not valid, an ExternalSecret
+    says no more than that.
 
     >>> found = {name: {"status": {"syncedResourceVersion": "1-a"}} for name in ("mlflow", "left-behind")}
     >>> made = asked(Credentials(store="vault"), found, [{"kind": "Secret", "name": "mlflow"}], "12:00")
-    >>> made["rollouts"], [each["metadata"] for each in made["patches"]]
-    ([{'kind': 'ExternalSecret', 'name': 'mlflow'}], [{'name': 'mlflow', 'annotations': {'mlops.mlflow/asked': '1-a 12:00'}}])
+    >>> made["rollouts"]
+    [{'kind': 'ClusterSecretStore', 'name': 'vault'}, {'kind': 'ExternalSecret', 'name': 'mlflow'}]
+    >>> [each["metadata"] for each in made["patches"]]
+    [{'name': 'mlflow', 'annotations': {'mlops.mlflow/asked': '1-a 12:00'}}]
     """
     names = {claim["name"] for claim in claims if claim["kind"] == "Secret"}
     versions = {name: str((each.get("status") or {}).get("syncedResourceVersion", "")) for name, each in external_secrets.items() if name in names}
@@ -155,7 +158,7 @@ def asked(
             {"apiVersion": VERSION, "kind": kind, "metadata": {"name": name, "annotations": {ASKED: f"{version} {now}"}}}
             for kind, name, version in patched
         ],
-        "rollouts": [{"kind": "ExternalSecret", "name": name} for name in versions],
+        "rollouts": [credentials.reference, *({"kind": "ExternalSecret", "name": name} for name in versions)],
     }
 
 
@@ -279,7 +282,6 @@ DECISIONS: Mapping[str, Callable[[Given], Any]] = {
     "kinds": lambda given: kinds(_credentials(given)),
     "problems": lambda given: [*problems(_credentials(given))],
     "reads": lambda given: reads(given["deployment"]),
-    "reference": lambda given: _credentials(given).reference,
     "secret": lambda given: _secret(given).plan,
     "secret_problem": lambda given: _secret(given).problem,
     "secret_values": lambda given: _secret(given).values,
