@@ -246,7 +246,8 @@ LOOKED = "mlflow_rotation : Decide what is left to do"
 STEPS: list[tuple[str, float]] = [
     (LOOKED, 0), ("mlflow_rotation : Wait until its pods have ended", 1), ("Change the database by a Job", 3),
     ("mlflow_rotation : Put the new values where the roles read them", 0), ("mlflow_rotation : Put the new values where the roles read them", 3),
-    ("postgresql : Create the databases in the cluster", 1), ("mlflow_rotation : Scale it up", 0), ("mlflow_server : Deploy the MLflow server", 0),
+    ("postgresql : Create the databases in the cluster", 1), ("mlflow_rotation : Scale it up", 0),
+    ("Let the server ask for a login before the way to it changes", 2),
     ("mlflow_rotation : Remove the note of the rotation in the cluster", 0),
 ]  # fmt: skip
 
