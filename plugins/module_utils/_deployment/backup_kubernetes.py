@@ -26,7 +26,7 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup_ku
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import USER
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, read
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Object, Volume, described
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Object, Volume
 
 #: In the pod: where a set is put together, and what the programs take for the server's folder.
 WORK, HOME = "/backup", CLUSTER_HOME
@@ -34,8 +34,6 @@ WORK, HOME = "/backup", CLUSTER_HOME
 PROGRAMS, TOOLS, SETTINGS, SECRETS, ROTATION = "/program", "/tools", "/settings", "/secrets", "/rotation"
 #: The key of the Secret with what the programs are given, and the one that says in which repository a set was made.
 SETTINGS_KEY, MADE_IN = "settings.json", "made-in"
-#: A set that was missed, since the cluster was down, is made up for within half a day.
-_LATE_SECONDS = 43200
 #: Where the PostgreSQL of a drill has its data, and leaves its password for the other container, which has the group of the volumes.
 POSTGRESQL = "/postgresql"
 _EMPTY_DATABASE = f"""set -eu
@@ -139,28 +137,14 @@ def claims(name: str) -> list[Object]:
 
 def job(backup: Backup, action: str = "backup") -> Object:
     """Return the Job that makes a set now. Its log is kept for a day."""
-    return workload.job(backup.name, backup.identity.labels, pod(backup, action), **_limits(backup), ttlSecondsAfterFinished=86400)
+    limits = workload.once(backup.settings.timeout)
+    return workload.job(backup.name, backup.identity.labels, pod(backup, action), **limits, ttlSecondsAfterFinished=86400)
 
 
 def cron_job(backup: Backup) -> Object:
     """Return the CronJob that makes a set at each time of the schedule, and none while one is made."""
     given, labels = backup.settings, backup.identity.labels
-    template = workload.job("", labels, pod(backup, "backup"), **_limits(backup))["spec"]
-    return described("batch/v1", "CronJob", backup.name, labels, spec={
-        "schedule": given.schedule,
-        "suspend": given.suspended,
-        "concurrencyPolicy": "Forbid",
-        "startingDeadlineSeconds": _LATE_SECONDS,
-        "successfulJobsHistoryLimit": 1,
-        "failedJobsHistoryLimit": 3,
-        "jobTemplate": {"metadata": {"labels": labels}, "spec": template},
-    })  # fmt: skip
-
-
-def _limits(backup: Backup) -> Object:
-    """A pod that is evicted is replaced; one that fails is not, since it says what to do about it."""
-    evicted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    return {"backoffLimit": 0, "activeDeadlineSeconds": backup.settings.timeout, "podFailurePolicy": {"rules": [evicted]}}
+    return workload.cron_job(backup.name, labels, pod(backup, "backup"), given.schedule, given.timeout, suspend=given.suspended)
 
 
 def pod(backup: Backup, action: str) -> Object:
@@ -215,7 +199,7 @@ def drill(backup: Backup) -> list[Object]:
     """Return what tries a set: a Job, and the policy that lets its pod reach the repository alone."""
     identity, name = backup.identity.of("drill"), f"{backup.source.name}-drill"
     policy = workload.network_policy(identity, name, backup.drill_egress)
-    return [policy, workload.job(name, identity.labels, _drill_pod(backup), **_limits(backup), ttlSecondsAfterFinished=86400)]
+    return [policy, workload.job(name, identity.labels, _drill_pod(backup), **workload.once(backup.settings.timeout), ttlSecondsAfterFinished=86400)]
 
 
 def _drill_pod(backup: Backup) -> Object:

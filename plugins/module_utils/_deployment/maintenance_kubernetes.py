@@ -18,12 +18,12 @@ from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup_ku
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.connections import Cluster
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_deployed import USER
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import as_json, read
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Identity, Object, Volume, described
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Container, Identity, Object, Volume
 
 #: Where the pod has its programs.
 PROGRAMS = "/program"
-#: A pass that was missed, since the cluster was down, is made up for within half a day; one ends after six hours, and the next goes on.
-_LATE_SECONDS, _LONGEST_SECONDS = 43200, 21600
+#: A pass ends after six hours, and the next goes on.
+_LONGEST_SECONDS = 21600
 #: The kinds of its objects, each with its version.
 _KINDS = {"ServiceAccount": "v1", "ConfigMap": "v1", "NetworkPolicy": "networking.k8s.io/v1", "CronJob": "batch/v1"}
 
@@ -117,18 +117,7 @@ def objects(archive: Archive) -> list[Object]:
 
 def cron_job(archive: Archive) -> Object:
     """Return the CronJob, which archives what is due at each time of the schedule. A pod that fails is not repeated, but one that is evicted."""
-    evicted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    labels = archive.identity.labels
-    limits = {"backoffLimit": 0, "activeDeadlineSeconds": _LONGEST_SECONDS, "podFailurePolicy": {"rules": [evicted]}}
-    template = workload.job("", labels, pod(archive), **limits)["spec"]
-    return described("batch/v1", "CronJob", archive.name, labels, spec={
-        "schedule": archive.settings.schedule,
-        "concurrencyPolicy": "Forbid",
-        "startingDeadlineSeconds": _LATE_SECONDS,
-        "successfulJobsHistoryLimit": 1,
-        "failedJobsHistoryLimit": 3,
-        "jobTemplate": {"metadata": {"labels": labels}, "spec": template},
-    })  # fmt: skip
+    return workload.cron_job(archive.name, archive.identity.labels, pod(archive), archive.settings.schedule, _LONGEST_SECONDS)
 
 
 def pod(archive: Archive) -> Object:

@@ -202,6 +202,25 @@ def job(name: str, labels: Mapping[str, str], pod_spec: Mapping[str, Any], **mor
     return described("batch/v1", "Job", name, labels, spec={"template": template, **more})
 
 
+def once(seconds: int) -> Object:
+    """Return the limits of a Job that says itself what to do about a failure: no second pod, but for one that is evicted, and no later end."""
+    evicted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    return {"backoffLimit": 0, "activeDeadlineSeconds": seconds, "podFailurePolicy": {"rules": [evicted]}}
+
+
+def cron_job(name: str, labels: Mapping[str, str], pod_spec: Mapping[str, Any], schedule: str, seconds: int, **more: Any) -> Object:
+    """Return a CronJob of such Jobs, one at a time. One that comes late, since the cluster was off, runs within half a day."""
+    return described("batch/v1", "CronJob", name, labels, spec={
+        "schedule": schedule,
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": 43200,
+        "successfulJobsHistoryLimit": 1,
+        "failedJobsHistoryLimit": 3,
+        "jobTemplate": {"metadata": {"labels": dict(labels)}, "spec": job("", labels, pod_spec, **once(seconds))["spec"]},
+        **more,
+    })  # fmt: skip
+
+
 def addresses(blocks: Sequence[str]) -> list[Object]:
     """Return callers that are addresses, such as 10.0.0.1/32: those of hosts."""
     return [{"ipBlock": {"cidr": block}} for block in blocks]
