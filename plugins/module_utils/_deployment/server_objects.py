@@ -134,10 +134,11 @@ def objects(deployed: Deployed) -> list[Object]:
 def before_the_entrance(deployed: Deployed) -> list[Object]:
     """Return what is applied, and waited for, before the way from outside changes: pods that ask for a login, where the present ones do not.
 
-    What has stood in front of these until now goes with that way.
+    What has stood in front of these until now goes with that way, unless another login stays or comes there.
     """
     server, found = deployed.server, deployed.found
-    is_open = server.is_plugin and server.is_public and found.replicas > 0 and not found.application and server.ingress_auth != "external"
+    is_alone = server.is_plugin or (server.has_users and not server.login)
+    is_open = is_alone and server.is_public and server.ingress_auth != "external" and found.replicas > 0 and not found.application
     return [each for each in objects(deployed) if each["kind"] not in _ENTRANCE] if is_open else []
 
 

@@ -189,18 +189,26 @@ def found(**given: Any) -> list[dict[str, Any]]:
     return [{"resources": [each for each in objects if each["kind"] == "Deployment"]}, {"resources": []}, {"resources": []}]
 
 
+@pytest.mark.parametrize("now", [{"sso": connection()}, {"auth": "basic"}, variants.TOKENS])
 @pytest.mark.parametrize(("before", "is_first"), [
     ({"ingress_auth": "basic"}, True), ({"sso": variants.LOGIN}, True), ({"sso": connection()}, False), ({"auth": "basic"}, False),
 ])
-def test_the_way_in_changes_once_the_pods_behind_it_ask(before: dict[str, Any], is_first: bool) -> None:
+def test_the_way_in_changes_once_the_pods_behind_it_ask(before: dict[str, Any], is_first: bool, now: dict[str, Any]) -> None:
     """Pods that were open behind a login are replaced before the Ingress goes without it."""
-    given_now = server()
+    given_now = deployments.server(**variants.ENTRANCE | now)
     assert server_decisions.DECISIONS["deployment"](given_now)["before_the_entrance"] == []
     plan = server_decisions.DECISIONS["deployment"](given_now | {"looked": found(**variants.ENTRANCE | before)})
     kinds = {each["kind"] for each in plan["before_the_entrance"]}
     assert bool(kinds) is is_first
     assert not kinds & {"Ingress", "Middleware", "HTTPRoute"}
     assert not is_first or kinds >= {"Deployment", "Secret", "NetworkPolicy"}
+
+
+def test_where_a_login_stays_in_front_all_changes_at_once() -> None:
+    """It is not open for a moment, and whoever is logged in would be refused until the way passes tokens on."""
+    given_now = deployments.server(**variants.ENTRANCE | variants.TOKENS | {"sso": variants.LOGIN | {"forwards_token": True}})
+    plan = server_decisions.DECISIONS["deployment"](given_now | {"looked": found(**variants.ENTRANCE | {"sso": variants.LOGIN})})
+    assert plan["before_the_entrance"] == []
 
 
 def test_a_client_needs_a_token_that_nobody_can_declare() -> None:
