@@ -101,14 +101,14 @@ def policy_state(policy: Object, waited: float) -> tuple[str, str, str, str]:
 
 
 def _policy_remedy(message: str) -> str:
-    """What to do about a policy that is not accepted, of which the message says what is wrong. All requests get 500 meanwhile.
+    """What to do about a policy that is not accepted, of which the message says what is wrong. Nobody is let in meanwhile.
 
     >>> _policy_remedy("OIDC: resource login of type Backend cannot be used since Backend is disabled in Envoy Gateway configuration")[:45]
     'set extensionApis.enableBackend: true in the '
     """
     if "Backend is disabled" in message:
         return "set extensionApis.enableBackend: true in the configuration of Envoy Gateway, which sso_issuer_ca needs"
-    return "correct the sso_ variable that it is about; until then, all requests are answered with 500"
+    return "correct the sso_ variable that it is about; until then, nobody is let in"
 
 
 def _current(answers: Iterable[Object], route: Object, kind: str) -> Iterator[Object]:

@@ -110,7 +110,7 @@ DISABLED = condition("Accepted", "False", "Invalid", "OIDC: resource login of ty
 @pytest.mark.parametrize(("answers", "waited", "state", "reason", "remedy"), [
     ([[SAID["Accepted"]]], 0, "done", "", ""),
     ([[SAID["Accepted"]], [SAID["Invalid"]]], 20, "failed", "Invalid: OIDC: secret x not found", "correct the sso_ variable"),
-    ([[SAID["Invalid"]]], 5, "waiting", "Invalid: OIDC: secret x not found", "answered with 500"),
+    ([[SAID["Invalid"]]], 5, "waiting", "Invalid: OIDC: secret x not found", "until then, nobody is let in"),
     ([[DISABLED]], 20, "failed", "Backend is disabled", "set extensionApis.enableBackend: true"),
     ([[SAID["Accepted"] | {"observedGeneration": 1}]], 20, "waiting", "Envoy Gateway has not answered", ""),
     ([], 61, "failed", "Envoy Gateway has not answered", "check that its controller runs"),
