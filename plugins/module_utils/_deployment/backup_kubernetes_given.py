@@ -210,19 +210,14 @@ class Backup:
     @property
     def egress(self) -> list[Mapping[str, Any]]:
         """Where it must reach: names, the database, the artifacts, and the repository."""
-        return self._ways([*self.source.places, self.settings.endpoint])
+        return kubernetes_network.egress([*self.source.places, self.settings.endpoint], self.services, self.cluster)
 
     @property
     def drill_egress(self) -> list[Mapping[str, Any]]:
         """Where a drill must reach: names, and the repository."""
-        return self._ways([self.settings.endpoint])
+        return kubernetes_network.egress([self.settings.endpoint], self.services, self.cluster)
 
     @property
     def database_user(self) -> int:
         """The user of PostgreSQL in that image, as whom alone a database can be made there."""
         return 26 if self.is_of_operator else 999
-
-    def _ways(self, wanted: Sequence[tuple[str, int]]) -> list[Mapping[str, Any]]:
-        places = [place for place in wanted if place[0]]
-        rules = [rule for host, port in places for rule in kubernetes_network.ways(host, port, self.services, self.cluster)]
-        return [*self.cluster.dns_egress, *kubernetes_network.distinct(rules)]

@@ -58,6 +58,12 @@ def ways(host: str, port: int, services: Sequence[Mapping[str, Any]] | None, clu
     return [{**outside, "to": [{"ipBlock": {"cidr": _single(host)}}]}] if re.match("[0-9.]+$|.*:", host) else [outside]
 
 
+def egress(places: Sequence[tuple[str, int]], services: Sequence[Mapping[str, Any]] | None, cluster: Cluster) -> list[Mapping[str, Any]]:
+    """Return the NetworkPolicy rules that let pods reach DNS and these hosts at their ports; a place without a host is none."""
+    rules = [rule for host, port in places if host for rule in ways(host, port, services, cluster)]
+    return [*cluster.dns_egress, *distinct(rules)]
+
+
 def distinct(rules: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the rules in their order, each once."""
     return [rule for number, rule in enumerate(rules) if rule not in rules[:number]]

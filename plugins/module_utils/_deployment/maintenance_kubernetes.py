@@ -77,9 +77,7 @@ class Archive:
     @property
     def egress(self) -> list[Mapping[str, Any]]:
         """Where it must reach: names, the database and the artifacts."""
-        places = [place for place in self.source.places if place[0]]
-        rules = [rule for host, port in places for rule in kubernetes_network.ways(host, port, self.services, self.cluster)]
-        return [*self.cluster.dns_egress, *kubernetes_network.distinct(rules)]
+        return kubernetes_network.egress(self.source.places, self.services, self.cluster)
 
 
 def named(server: str) -> str:
