@@ -14,7 +14,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import workload
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import rotation_kubernetes, workload
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup import CLUSTER_HOME, problems_of_restic
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.backup_kubernetes_given import (
     REPOSITORY,
@@ -149,7 +149,7 @@ def cron_job(backup: Backup) -> Object:
 
 def pod(backup: Backup, action: str) -> Object:
     """Return the specification of the pod: two containers that copy programs from their images, and MLflow's image, which runs them."""
-    given, source = backup.settings, backup.source
+    given, source, rotated = backup.settings, backup.source, rotation_kubernetes.named(backup.source.name)
     tools, programs = workload.scratch("tools", TOOLS, "500Mi"), workload.files("program", PROGRAMS, backup.name)
     few = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
     ended = {"terminationMessagePolicy": "FallbackToLogsOnError"}
@@ -161,7 +161,7 @@ def pod(backup: Backup, action: str) -> Object:
         tools, programs, _work(given), *_repository(given), workload.scratch("tmp", "/tmp", "2Gi"),
         Volume("settings", SETTINGS, {"secret": {"secretName": backup.name, "defaultMode": 0o440}}, read_only=True),
         # Of the role mlflow_rotation, while it works.
-        Volume("rotation", ROTATION, {"secret": {"secretName": f"{source.name}-rotation", "defaultMode": 0o440, "optional": True}}, read_only=True),
+        Volume("rotation", ROTATION, {"secret": {"secretName": rotated, "defaultMode": 0o440, "optional": True}}, read_only=True),
         *_held(backup), *source.volumes,
     ]  # fmt: skip
     environment = [workload.value("HOME", "/tmp"), *map(dict, source.environment), *backup.access]
@@ -185,7 +185,8 @@ def _repository(given: Settings) -> list[Volume]:
 
 def _held(backup: Backup) -> list[Volume]:
     """The deployment's own Secrets, which are part of a set, but for those of the backups."""
-    names = sorted(name for name in backup.secrets if name not in (backup.name, f"{backup.source.name}-rotation"))
+    others = (backup.name, rotation_kubernetes.named(backup.source.name))
+    names = sorted(name for name in backup.secrets if name not in others)
     return [
         Volume(f"secret-{number}", f"{SECRETS}/{name}", {"secret": {"secretName": name, "defaultMode": 0o440, "optional": True}}, read_only=True)
         for number, name in enumerate(names)

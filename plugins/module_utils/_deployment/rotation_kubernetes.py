@@ -50,7 +50,7 @@ class Rotation:
     @property
     def note(self) -> str:
         """The name of the Secret with what was written down, and of the Job."""
-        return f"{self.server}-rotation"
+        return named(self.server)
 
     @property
     def noted(self) -> dict[str, str]:
@@ -249,10 +249,15 @@ def has_changed_nothing(pods: Iterable[Object]) -> bool:
     return bool(codes) and all(code == UNCHANGED for code in codes)
 
 
+def named(server: str) -> str:
+    """Return the name of what a rotation of that server makes: the Secret with what was written down, and the Job."""
+    return f"{server}-rotation"
+
+
 def claims(name: str) -> list[Object]:
     """Return what a rotation makes and removes for the server of that name."""
     made = (("Secret", "v1"), ("Job", "batch/v1"))
-    return [{"kind": kind, "api_version": version, "name": f"{name}-rotation", "option": "mlflow_server_name"} for kind, version in made]
+    return [{"kind": kind, "api_version": version, "name": named(name), "option": "mlflow_server_name"} for kind, version in made]
 
 
 DECISIONS: Mapping[str, Callable[[Given], Any]] = {
