@@ -4,36 +4,12 @@
 """The decisions of the roles, which are Python (module_utils/_deployment), for their tasks."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment import (
-    artifact_store_decisions,
-    backup,
-    backup_kubernetes,
-    backup_kubernetes_restore,
-    cloudnative_pg,
-    cluster_diagnosis,
-    credentials,
-    embedded_diagnosis,
-    embedded_status,
-    image,
-    k3s_decisions,
-    keycloak_decisions,
-    kubernetes,
-    maintenance,
-    maintenance_kubernetes,
-    nfs_export,
-    postgresql,
-    rotation,
-    rotation_kubernetes,
-    server_decisions,
-    sso_decisions,
-    verification,
-)
-from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.clients import decisions as clients
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.values import Plain
 
 DOCUMENTATION = r"""
@@ -65,33 +41,45 @@ _value:
   type: raw
 """
 
-DECISIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
-    "artifact_store": artifact_store_decisions.DECISIONS,
-    "credentials": credentials.DECISIONS,
-    "k3s": k3s_decisions.DECISIONS,
-    "keycloak": keycloak_decisions.DECISIONS,
-    "embedded": {**embedded_status.DECISIONS, **embedded_diagnosis.DECISIONS},
-    "kubernetes": {**kubernetes.DECISIONS, **cluster_diagnosis.DECISIONS},
-    "mlflow_backup": {**backup.DECISIONS, **backup_kubernetes.DECISIONS, **backup_kubernetes_restore.DECISIONS},
-    "mlflow_clients": clients.DECISIONS,
-    "mlflow_image": image.DECISIONS,
-    "mlflow_maintenance": {**maintenance.DECISIONS, **maintenance_kubernetes.DECISIONS},
-    "mlflow_rotation": {**rotation.DECISIONS, **rotation_kubernetes.DECISIONS},
-    "mlflow_server": server_decisions.DECISIONS,
-    "mlflow_verify": verification.DECISIONS,
-    "nfs": nfs_export.DECISIONS,
-    "postgresql": {**postgresql.DECISIONS, **cloudnative_pg.DECISIONS},
-    "sso": sso_decisions.DECISIONS,
+DEPLOYMENT = "ansible_collections.mlops.mlflow.plugins.module_utils._deployment"
+#: The modules there with each role's decisions. A task is a process of its own, which reads what it needs anew: all of them
+#: take five times as long as one role's.
+MODULES: Mapping[str, Sequence[str]] = {
+    "artifact_store": ("artifact_store_decisions",),
+    "credentials": ("credentials",),
+    "k3s": ("k3s_decisions",),
+    "keycloak": ("keycloak_decisions",),
+    "embedded": ("embedded_status", "embedded_diagnosis"),
+    "kubernetes": ("kubernetes", "cluster_diagnosis"),
+    "mlflow_backup": ("backup", "backup_kubernetes", "backup_kubernetes_restore"),
+    "mlflow_clients": ("clients.decisions",),
+    "mlflow_image": ("image",),
+    "mlflow_maintenance": ("maintenance", "maintenance_kubernetes"),
+    "mlflow_rotation": ("rotation", "rotation_kubernetes"),
+    "mlflow_server": ("server_decisions",),
+    "mlflow_verify": ("verification",),
+    "nfs": ("nfs_export",),
+    "postgresql": ("postgresql", "cloudnative_pg"),
+    "sso": ("sso_decisions",),
 }
+
+
+def decisions(role: str) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
+    """Return a role's decisions by name; of a role that has none, an empty dictionary."""
+    found: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
+    for name in MODULES.get(role, ()):
+        found.update(import_module(f"{DEPLOYMENT}.{name}").DECISIONS)
+    return found
 
 
 def decide(given: Mapping[str, Any], decision: str) -> Any:
     """Return the decision. Raises AnsibleFilterError for one that does not exist."""
     role, _dot, name = decision.partition(".")
-    if name not in DECISIONS.get(role, {}):
-        known = [f"{each}.{found}" for each in DECISIONS for found in DECISIONS[each]]
+    of_role = decisions(role)
+    if name not in of_role:
+        known = [f"{each}.{found}" for each in MODULES for found in decisions(each)]
         raise AnsibleFilterError(f"{decision}: there is no such decision; use one of {', '.join(known)}")
-    return DECISIONS[role][name](Plain(given))
+    return of_role[name](Plain(given))
 
 
 class FilterModule:
