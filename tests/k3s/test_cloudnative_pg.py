@@ -171,8 +171,8 @@ def test_mlflow_stands_on_it_and_the_next_runs_change_nothing(deployed: Homelab)
         assert (run.status, run.changed) == (0, 0), run.output
 
 
-def test_nothing_acknowledged_is_lost_when_the_pod_is_killed(deployed: Homelab) -> None:
-    """Writes go on until it is gone, and each that MLflow has acknowledged is there when another pod has its volume."""
+def lose_the_primary(deployed: Homelab) -> None:
+    """Kill the primary's pod while a client writes; each write that MLflow has acknowledged is there once it writes again, on another pod."""
     experiment = deployed.ask("experiments/create", {"name": f"killed-{time.time_ns()}"})["experiment_id"]
     run = deployed.ask("runs/create", {"experiment_id": experiment})["run"]["info"]["run_id"]
     before = deployed.cluster.get("pod", deployed.primary)["metadata"]["uid"]
@@ -186,11 +186,17 @@ def test_nothing_acknowledged_is_lost_when_the_pod_is_killed(deployed: Homelab) 
         kept.append(step)
         return True
 
+    def is_another() -> bool:
+        try:
+            return bool(deployed.cluster.get("pod", deployed.primary)["metadata"]["uid"] != before)
+        except RuntimeError:  # it is gone, and no other is primary yet
+            return False
+
     assert all(write(step) for step in range(10))
     deployed.cluster.kubectl("delete", "pod", deployed.primary, "--force", "--grace-period=0", "--wait=false")
     end, step = time.monotonic() + 300, 10
     while time.monotonic() < end:
-        is_new = write(step) and deployed.cluster.get("pod", deployed.primary)["metadata"]["uid"] != before
+        is_new = write(step) and is_another()
         step += 1
         if is_new and write(step):
             break
@@ -198,6 +204,27 @@ def test_nothing_acknowledged_is_lost_when_the_pod_is_killed(deployed: Homelab) 
         pytest.fail(f"MLflow did not write again within 300 s; acknowledged: {len(kept)} of {step}")
     history = deployed.ask(f"metrics/get-history?run_id={run}&metric_key=loss&max_results=1000")["metrics"]
     assert set(kept) <= {int(metric["step"]) for metric in history}
+
+
+def test_nothing_acknowledged_is_lost_when_the_pod_is_killed(deployed: Homelab) -> None:
+    """Another pod has its volume."""
+    lose_the_primary(deployed)
+
+
+def test_a_replica_takes_over_with_all_that_was_acknowledged(deployed: Homelab) -> None:
+    """Two instances, of which the second has each commit before it is acknowledged; then one again. Runs that change nothing say so."""
+    for instances in (2, 1):
+        run = deployed.deploy("postgresql", postgresql_instances=instances)
+        assert (run.status, run.changed > 0) == (0, True), run.output
+        assert deployed.deploy("postgresql", postgresql_instances=instances).changed == 0
+        pods = deployed.cluster.get("pod", "", "--selector", f"cnpg.io/cluster={DATABASE},cnpg.io/podRole=instance")
+        assert len([each for each in pods if not each["metadata"].get("deletionTimestamp")]) == instances
+        if instances == 2:
+            assert deployed.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'") == "1"
+            first = deployed.primary
+            lose_the_primary(deployed)
+            assert deployed.primary != first
+            deployed.cluster.kubectl("wait", "cluster.postgresql.cnpg.io", DATABASE, "--for=condition=Ready", "--timeout=110s")
 
 
 def test_a_new_password_reaches_the_database_and_mlflow(deployed: Homelab) -> None:

@@ -125,6 +125,10 @@ def found_problem(made: Deployed, secret: Mapping[str, Any] | None) -> str:
 
 # Objects
 
+#: What has been acknowledged is on a second instance, too, and outlives the primary. While there is no other instance, the primary goes on alone.
+#: https://cloudnative-pg.io/docs/1.31/replication ("Data durability and synchronous replication"); the operator has it since 1.25, as Databases.
+_SYNCHRONOUS = {"method": "any", "number": 1, "dataDurability": "preferred"}
+
 
 def objects(made: Deployed) -> list[Object]:
     """Return the objects in the order in which they are applied."""
@@ -154,7 +158,7 @@ def _cluster_spec(made: Deployed) -> Object:
         "resources": dict(given.resources),
         **({"affinity": {"nodeSelector": dict(given.node_selector)}} if given.node_selector else {}),
         **({"inheritedMetadata": inherited} if inherited else {}),
-        "postgresql": {"parameters": parameters(given)},
+        "postgresql": {"parameters": parameters(given), **({"synchronous": dict(_SYNCHRONOUS)} if given.instances > 1 else {})},
         "bootstrap": {"initdb": {
             "database": given.database, "owner": given.user, "secret": {"name": made.secret}, "dataChecksums": True, "encoding": "UTF8",
             "localeProvider": "builtin", "builtinLocale": "C.UTF-8",

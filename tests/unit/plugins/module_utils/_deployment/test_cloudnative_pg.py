@@ -47,6 +47,8 @@ def test_the_cluster_of_homelab() -> None:
     assert found["postgresql"]["parameters"]["max_connections"] == "200"
     assert all(isinstance(value, str) for value in found["postgresql"]["parameters"].values())
     assert spec(instances=3)["enablePDB"] is True
+    assert "synchronous" not in found["postgresql"]
+    assert spec(instances=3)["postgresql"]["synchronous"] == {"method": "any", "number": 1, "dataDurability": "preferred"}
 
 
 def test_the_role_is_no_superuser_and_owns_both_databases() -> None:
