@@ -227,6 +227,28 @@ def test_a_replica_takes_over_with_all_that_was_acknowledged(deployed: Homelab) 
             deployed.cluster.kubectl("wait", "cluster.postgresql.cnpg.io", DATABASE, "--for=condition=Ready", "--timeout=110s")
 
 
+def test_while_the_operator_is_down_mlflow_goes_on_and_a_change_names_it(deployed: Homelab) -> None:
+    """A run that changes nothing is as ever; one that changes the Cluster fails with what to look at, and once the operator is back, it does so."""
+    operator = ["--namespace", OPERATORS, "deployment/cnpg-controller-manager"]
+    deployed.cluster.kubectl("scale", *operator, "--replicas=0")
+    try:
+        pods = ["--namespace", OPERATORS, "pod", "--selector", "app.kubernetes.io/name=cloudnative-pg"]
+        deployed.cluster.kubectl("wait", *pods, "--for=delete", "--timeout=60s")
+        assert deployed.ask("experiments/create", {"name": f"without-operator-{time.time_ns()}"})["experiment_id"]
+        run = deployed.deploy("postgresql")
+        assert (run.status, run.changed) == (0, 0), run.output
+        run = deployed.deploy("postgresql", postgresql_max_connections=190)
+        assert run.status == 2, run.output
+        assert "check that its operator runs" in run.failures[-1][1]
+    finally:
+        deployed.cluster.kubectl("scale", *operator, "--replicas=1")
+        deployed.cluster.kubectl("rollout", "status", *operator, "--timeout=110s")
+    run = deployed.deploy("postgresql", postgresql_max_connections=190)
+    assert run.status == 0, run.output
+    assert deployed.sql("SHOW max_connections") == "190"
+    assert deployed.deploy("postgresql").status == 0
+
+
 def test_a_new_password_reaches_the_database_and_mlflow(deployed: Homelab) -> None:
     """The operator sets it, MLflow restarts with it, and the next run with it changes nothing."""
     word = "It's/a @password:%40"

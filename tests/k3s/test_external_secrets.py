@@ -244,6 +244,20 @@ def test_a_second_run_changes_nothing(deployed: Deployment, words: Sequence[str]
     assert deployed.vaults() == before
 
 
+def test_without_the_operator_mlflow_goes_on_and_a_run_names_it(deployed: Deployment) -> None:
+    """A pod that starts has the values that are there; the run changes nothing, says who has not acted, and the next one is as ever."""
+    with deployed.vault.without_the_operator():
+        run = deployed.deploy()
+        assert (run.status, run.changed) == (2, 0), run.output
+        assert "External Secrets has not acted on it; check that its operator runs: kubectl get pods" in run.failures[-1][1]
+        deployed.cluster.kubectl("rollout", "restart", f"deployment/{NAME}")
+        deployed.cluster.kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=240s", timeout=250)
+        assert deployed.ask("experiments/get?experiment_id=0") == "200"
+    run = deployed.deploy()
+    assert run.status == 0, run.output
+    assert deployed.deploy().changed == 0
+
+
 def test_a_password_that_is_changed_in_vault_waits_for_a_run_and_reaches_all(deployed: Deployment) -> None:
     """PostgreSQL before MLflow; until then, everything goes on with the old one, and check mode says what will change."""
     old, new = deployed.vaults()[DATABASE]["password"], "It's/a @password:%40"

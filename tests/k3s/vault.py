@@ -5,7 +5,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,8 @@ class Vault:
     ca: str
     token: str = ""
     unseal_key: str = ""
+    #: The pod of External Secrets.
+    operator: dict[str, Any] = field(default_factory=dict)
 
     def run(self, *words: str, stdin: str = "") -> str:
         """What the command-line client prints, in Vault's own pod."""
@@ -113,6 +115,17 @@ class Vault:
         finally:
             self.run("operator", "unseal", self.unseal_key)
 
+    @contextmanager
+    def without_the_operator(self) -> Iterator[None]:
+        """Vault while External Secrets is down."""
+        kubectl = f"k3s kubectl --namespace {OPERATORS}"
+        self.cluster.run(f"{kubectl} delete pod external-secrets --timeout=60s")
+        try:
+            yield
+        finally:
+            apply(self.cluster, [self.operator])
+            self.cluster.run(f"{kubectl} wait pod external-secrets --for=condition=Ready --timeout=110s")
+
     def let_in(self, namespace: str, path: str, capabilities: str = '"create", "read", "update"') -> None:
         """Let the service account ``credentials`` of the namespace read the path, and write it."""
         rules = "".join(f'path "secret/{kind}/{path}/*" {{ capabilities = [{capabilities}] }}\n' for kind in ("data", "metadata"))
@@ -145,7 +158,9 @@ def vault(cluster: Cluster, folder: Path) -> Iterator[Vault]:
     try:
         bring(cluster, "openbao", "external-secrets")
         cluster.run("k3s kubectl apply --server-side --filename -", stdin=definitions)
-        apply(cluster, _objects(certificate, made.ca))
+        objects = _objects(certificate, made.ca)
+        made.operator = objects[-1]
+        apply(cluster, objects)
         for namespace, pod in ((VAULTS, "openbao"), (OPERATORS, "external-secrets")):
             cluster.run(f"k3s kubectl --namespace {namespace} wait pod {pod} --for=condition=Ready --timeout=120s", timeout=130)
         made.begin()
