@@ -239,7 +239,7 @@ def test_while_the_operator_is_down_mlflow_goes_on_and_a_change_names_it(deploye
         assert (run.status, run.changed) == (0, 0), run.output
         run = deployed.deploy("postgresql", postgresql_max_connections=190)
         assert run.status == 2, run.output
-        assert "check that its operator runs" in run.failures[-1][1]
+        assert "CloudNativePG's operator does not answer: check that it runs (kubectl get pods" in run.failures[-1][1]
     finally:
         deployed.cluster.kubectl("scale", *operator, "--replicas=1")
         deployed.cluster.kubectl("rollout", "status", *operator, "--timeout=110s")

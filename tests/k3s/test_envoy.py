@@ -351,6 +351,36 @@ def test_transfers_take_longer_than_envoys_own_limit(echo: Guarded) -> None:
     assert got.stat().st_size < size
 
 
+def test_nothing_is_lost_and_nobody_gets_in_when_envoy_is_killed(guarded: Guarded) -> None:
+    """Each upload that was acknowledged is there once another Envoy answers, and whoever has no login has got nothing in between."""
+    ours, path = f"k3s kubectl --namespace {GATEWAYS}", f"/api/2.0/mlflow-artifacts/artifacts/killed-{time.time_ns()}"
+    pods = f"--selector gateway.envoyproxy.io/owning-gateway-name={GATEWAY['name']}"
+    (content := guarded.folder / "content").write_bytes(b"acknowledged" * 100_000)
+    over, kept, refused = threading.Event(), [], 0
+    guarded.seen.clear()
+    watcher = threading.Thread(target=guarded.watch, args=(over,))
+    watcher.start()
+    try:
+        for number in range(30):
+            if number == 10:
+                guarded.cluster.run(f"{ours} delete pods {pods} --force --grace-period=0 --wait=false")
+            # A whole minute of an Envoy that is away is too much, and the client gives up.
+            for _try in range(60):
+                if guarded.curl(f"{path}/{number}", "--upload-file", str(content)).returncode == 0:
+                    kept.append(number)
+                    break
+                refused += 1
+                time.sleep(1)
+    finally:
+        over.set()
+        watcher.join()
+    print(f"{refused} uploads were refused and tried again; without a login: {guarded.seen}")
+    assert kept == list(range(30))
+    assert [number for number in kept if guarded.curl(f"{path}/{number}").stdout != content.read_text()] == []
+    assert 401 in guarded.seen
+    assert not [status for status in guarded.seen if 200 <= status < 400]
+
+
 def test_a_gateway_of_another_controller_is_refused(guarded: Guarded) -> None:
     """It would take no notice of the policies: one sentence, before anything is changed."""
     before = guarded.cluster.get("httproute", guarded.cluster.name)["spec"]
