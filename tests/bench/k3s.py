@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "k3s"))
 
 import logins  # noqa: E402 - after the folder that it needs
+import stores  # noqa: E402
 from cluster import Cluster  # noqa: E402
 
 INVENTORIES = [str(ROOT / "inventories" / "akko"), "/var/tmp/mlops-mlflow-hosts/inventory"]
@@ -165,14 +166,14 @@ def main() -> None:
     said = parser.parse_args()
     os.environ["MLFLOW_TEST_INVENTORY"] = ":".join(INVENTORIES)
     if said.deployed:
-        show(itertools.chain(server(said.minutes), logins.rows(Cluster(INVENTORIES, []))))
+        show(itertools.chain(server(said.minutes), logins.rows(Cluster(INVENTORIES, [])), stores.rows(Cluster(INVENTORIES, []))))
         return
     # With their inventory, and with akko's registry.
     subprocess.run(["molecule", "destroy", "-s", "upgrade"], check=True, cwd=ROOT)
     subprocess.run(["molecule", "create", "-s", "upgrade"], check=True, cwd=ROOT)
     try:
         show(itertools.chain(deployment(), server(said.minutes)))
-        show(logins.rows(Cluster(INVENTORIES, [])))
+        show(itertools.chain(logins.rows(Cluster(INVENTORIES, [])), stores.rows(Cluster(INVENTORIES, []))))
     finally:
         subprocess.run(["molecule", "destroy", "-s", "upgrade"], check=True, cwd=ROOT)
 

@@ -107,13 +107,13 @@ def artifact(url: str, key: str) -> str:
     return f"{url}/api/2.0/mlflow-artifacts/artifacts/{key}"
 
 
-@pytest.fixture(scope="module")
-def export(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Export]:
+@contextlib.contextmanager
+def exported(cluster: Cluster, folder: Path) -> Iterator[Export]:
     """The namespace, the NAS, and the nodes' client; at the end, all of it is removed."""
     image = cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]["image"]
     apart, nodes = copy.copy(cluster), [host for host in hosts.present().hosts if host.is_node]
     apart.namespace = NAMESPACE
-    made = Export(apart, tmp_path_factory.mktemp("export"), image, hosts.add(NAS))
+    made = Export(apart, folder, image, hosts.add(NAS))
     try:
         client.install(client.built(made.nas), nodes)
         made.on_nas("mkdir -p /var/nfs")
@@ -125,6 +125,13 @@ def export(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         cluster.run(f"k3s kubectl delete pv --selector mlops.mlflow/deployment={NAMESPACE} --wait=false")
         client.remove(nodes)
         hosts.remove(NAS)
+
+
+@pytest.fixture(scope="module")
+def export(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Export]:
+    """The same for these tests."""
+    with exported(cluster, tmp_path_factory.mktemp("export")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
