@@ -133,7 +133,7 @@ def deployment(given: Given) -> Object:
         "rollouts": _rollouts(server),
         "ready_pods": server_migration.ready(found(given)["pods"]),
         "replicas": deployed.found.replicas,
-        "follows_migration": deployed.found.schema == deployed.migration,
+        "may_ask": server_migration.may_ask(deployed),
         "migration_selectors": _selectors(server, "migration"),
         "jobs": jobs,
         "job_objects": {action: [*before, server_objects.schema_job(deployed, name, action)] for action, name in jobs.items()},
@@ -163,7 +163,12 @@ def losses(given: Given) -> list[str]:
 
 def must_stop(given: Given) -> bool:
     """Whether the server stops for the migration."""
-    return server_migration.must_stop(_deployed(given), given["checked"], given["check_mode"])
+    return server_migration.must_stop(_deployed(given), given["schema"], given["checked"], given["check_mode"])
+
+
+def must_check(given: Given) -> bool:
+    """Whether a Job looks if the schema is old. Where nothing is served, there is nothing to stop."""
+    return _deployed(given).found.replicas > 0 and not server_migration.state(given["schema"])
 
 
 def what_serves(given: Given) -> str:
@@ -202,6 +207,6 @@ DECISIONS: dict[str, Callable[[Given], Any]] = {
     function.__name__: function
     for function in (
         runtime, claims, problems, needs, certificate_problems, found, pod_selectors, secret_keys, service, deployment, schema_environment,
-        is_migrated, losses, must_stop, what_serves, endless_jobs, left_behind, no_answer, embedded_schema_environment, embedded,
+        is_migrated, losses, must_check, must_stop, what_serves, endless_jobs, left_behind, no_answer, embedded_schema_environment, embedded,
     )
 }  # fmt: skip

@@ -32,24 +32,42 @@ def is_done(deployed: Deployed, pods: Sequence[Mapping[str, Any]], asked: Mappin
     return deployed.found.schema == deployed.migration and is_served and is_current
 
 
+def may_ask(deployed: Deployed) -> bool:
+    """Return whether a pod that is there knows the schema that the server will expect."""
+    return deployed.found.schema == deployed.migration or deployed.found.image == deployed.image
+
+
+def state(asked: Mapping[str, Any]) -> str:
+    """Return what a pod has said of the schema, ``""`` where none was asked, or what it says is to be looked at by a Job, which gives the reason.
+
+    >>> state({"rc": 0, "stdout": "old"}), state({"rc": 0, "stdout": "unreachable"}), state({"rc": 1, "stdout": "newer"}), state({})
+    ('old', '', '', '')
+    """
+    said = str(asked.get("stdout", ""))
+    return said if asked.get("rc") == 0 and said in ("current", "fresh", "old") else ""
+
+
 def losses(deployed: Deployed, asked: Mapping[str, Any], models: Mapping[str, Any]) -> list[str]:
     """Return what is missing in a deployment that has served with the same database and image.
 
     ``models`` is what the server answers when it is asked for models, which it is if its bucket is empty.
     """
     found = []
-    if deployed.cluster.has_data and asked.get("stdout") == "fresh":
+    # One that has no users yet is about to have a schema for them.
+    if deployed.cluster.has_data and deployed.found.schema == deployed.migration and asked.get("stdout") == "fresh":
         found.append(f"database {deployed.database.database} no longer has the MLflow schema")
     if (models.get("json") or {}).get("model_versions"):
         found.append(f"{deployed.store.destination} is empty, although the database has models")
     return found
 
 
-def must_stop(deployed: Deployed, checked: Sequence[Mapping[str, Any]], check_mode: bool) -> bool:
-    """Return whether the server stops for the migration. ``checked`` are the pods of the Job that has looked.
+def must_stop(deployed: Deployed, asked: Mapping[str, Any], checked: Sequence[Mapping[str, Any]], check_mode: bool) -> bool:
+    """Return whether the server stops for the migration, which a pod has said, or the Job, whose pods are ``checked``.
 
-    In check mode, the server is not asked, and a new image is assumed to have a new schema.
+    In check mode there is no Job, and a new image is assumed to have a new schema.
     """
+    if state(asked):
+        return deployed.found.replicas > 0 and state(asked) == "old"
     statuses = (checked[0].get("status") or {}).get("containerStatuses") if checked else []
     ended = ((statuses or [{}])[0].get("state") or {}).get("terminated") or {}
     return deployed.found.replicas > 0 and (check_mode or ended.get("message") == "old")

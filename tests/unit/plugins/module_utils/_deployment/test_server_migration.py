@@ -64,6 +64,27 @@ def test_a_server_stops_for_a_schema_that_is_old(replicas: int, checked: list[An
     assert decided("must_stop", looked=looked(replicas=replicas), checked=checked, check_mode=check_mode) is stops
 
 
+@pytest.mark.parametrize(("said", "stops"), [("old", True), ("current", False), ("fresh", False)])
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_what_a_pod_of_the_same_image_says_is_known_in_check_mode_too(said: str, stops: bool, check_mode: bool) -> None:
+    asked = {"schema": {"rc": 0, "stdout": said}, "check_mode": check_mode}
+    assert decided("must_stop", looked=looked("another"), **asked) is stops
+    assert decided("must_stop", looked=looked("another", replicas=0), **asked) is False
+    assert decided("must_check", looked=looked("another"), **asked) is False
+
+
+@pytest.mark.parametrize("schema", [{}, {"skipped": True}, {"rc": 0, "stdout": "unreachable"}, {"rc": 1, "stdout": "newer"}])
+def test_a_job_looks_where_no_pod_knows(schema: dict[str, Any]) -> None:
+    assert decided("must_check", looked=looked("another"), schema=schema) is True
+    assert decided("must_check", looked=looked("another", replicas=0), schema=schema) is False
+
+
+@pytest.mark.parametrize(("schema", "image", "asks"), [(migration(), "before", True), ("another", "new", True), ("another", "before", False)])
+def test_a_pod_is_asked_that_follows_the_migration_or_has_the_image(schema: str, image: str, asks: bool) -> None:
+    given = server(image="new") if image == "new" else server()
+    assert DECISIONS["deployment"](given | {"looked": looked(schema, [READY], image=image)})["may_ask"] is asks
+
+
 @pytest.mark.parametrize(("replicas", "checked", "again", "said"), [
     (0, [], {}, "no server was started"),
     (1, [CURRENT], {}, "the previous server, before, is still serving"),
@@ -83,7 +104,13 @@ def test_it_is_said_what_serves_after_a_failure(replicas: int, checked: list[Any
 ])
 def test_data_that_are_gone_are_a_loss(has_data: bool, schema: Any, models: Any, losses: list[str]) -> None:
     given = server()
-    assert decided("losses", kubernetes=given["kubernetes"] | {"has_data": has_data}, schema=schema, models=models) == losses
+    kubernetes = given["kubernetes"] | {"has_data": has_data}
+    assert decided("losses", kubernetes=kubernetes, schema=schema, models=models, looked=looked(migration())) == losses
+
+
+def test_no_schema_for_users_is_no_loss_where_there_were_none() -> None:
+    kubernetes = server()["kubernetes"] | {"has_data": True}
+    assert decided("losses", kubernetes=kubernetes, schema={"stdout": "fresh"}, looked=looked("without users")) == []
 
 
 @pytest.mark.parametrize(("earlier", "there", "image"), [
