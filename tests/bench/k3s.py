@@ -152,6 +152,12 @@ def server(minutes: float) -> Iterator[tuple[str, str]]:
            f"{sum(found['count'] for found in steady.values())} requests, {sum(found['failed'] for found in steady.values())} failed")
 
 
+def others() -> Iterator[tuple[str, str]]:
+    """The rows of further deployments beside that server."""
+    cluster = Cluster(INVENTORIES, [])
+    return itertools.chain(logins.rows(cluster), stores.rows(cluster))
+
+
 def show(rows: Iterable[tuple[str, str]]) -> None:
     """Print each as it is known."""
     for what, figure in rows:
@@ -166,14 +172,14 @@ def main() -> None:
     said = parser.parse_args()
     os.environ["MLFLOW_TEST_INVENTORY"] = ":".join(INVENTORIES)
     if said.deployed:
-        show(itertools.chain(server(said.minutes), logins.rows(Cluster(INVENTORIES, [])), stores.rows(Cluster(INVENTORIES, []))))
+        show(itertools.chain(server(said.minutes), others()))
         return
     # With their inventory, and with akko's registry.
     subprocess.run(["molecule", "destroy", "-s", "upgrade"], check=True, cwd=ROOT)
     subprocess.run(["molecule", "create", "-s", "upgrade"], check=True, cwd=ROOT)
     try:
         show(itertools.chain(deployment(), server(said.minutes)))
-        show(itertools.chain(logins.rows(Cluster(INVENTORIES, [])), stores.rows(Cluster(INVENTORIES, []))))
+        show(others())
     finally:
         subprocess.run(["molecule", "destroy", "-s", "upgrade"], check=True, cwd=ROOT)
 

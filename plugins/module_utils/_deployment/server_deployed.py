@@ -128,6 +128,11 @@ class Deployed:
         return f"{self.server.name}-migrate-{digest[:10]}"
 
     @property
+    def follows_migration(self) -> bool:
+        """Whether the server that is there was deployed after the migration to this image and database."""
+        return self.found.schema == self.migration
+
+    @property
     def check(self) -> str:
         """The name of the Job that only looks whether the schema is old."""
         return f"{self.server.name}-schema-{self.migration[-10:]}"

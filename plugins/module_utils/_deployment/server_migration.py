@@ -29,12 +29,12 @@ def is_done(deployed: Deployed, pods: Sequence[Mapping[str, Any]], asked: Mappin
     """
     is_served = not pods or bool(ready(pods))
     is_current = asked.get("rc", 0) == 0 and asked.get("stdout", "current") in ("current", "unreachable")
-    return deployed.found.schema == deployed.migration and is_served and is_current
+    return deployed.follows_migration and is_served and is_current
 
 
 def may_ask(deployed: Deployed) -> bool:
     """Return whether a pod that is there knows the schema that the server will expect."""
-    return deployed.found.schema == deployed.migration or deployed.found.image == deployed.image
+    return deployed.follows_migration or deployed.found.image == deployed.image
 
 
 def state(asked: Mapping[str, Any]) -> str:
@@ -54,7 +54,7 @@ def losses(deployed: Deployed, asked: Mapping[str, Any], models: Mapping[str, An
     """
     found = []
     # One that has no users yet is about to have a schema for them.
-    if deployed.cluster.has_data and deployed.found.schema == deployed.migration and asked.get("stdout") == "fresh":
+    if deployed.cluster.has_data and deployed.follows_migration and asked.get("stdout") == "fresh":
         found.append(f"database {deployed.database.database} no longer has the MLflow schema")
     if (models.get("json") or {}).get("model_versions"):
         found.append(f"{deployed.store.destination} is empty, although the database has models")
@@ -66,11 +66,13 @@ def must_stop(deployed: Deployed, asked: Mapping[str, Any], checked: Sequence[Ma
 
     In check mode there is no Job, and a new image is assumed to have a new schema.
     """
-    if state(asked):
-        return deployed.found.replicas > 0 and state(asked) == "old"
+    if not deployed.found.replicas:
+        return False
+    if said := state(asked):
+        return said == "old"
     statuses = (checked[0].get("status") or {}).get("containerStatuses") if checked else []
     ended = ((statuses or [{}])[0].get("state") or {}).get("terminated") or {}
-    return deployed.found.replicas > 0 and (check_mode or ended.get("message") == "old")
+    return check_mode or ended.get("message") == "old"
 
 
 def what_serves(deployed: Deployed, was_stopped: bool, started: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.mlops.mlflow.plugins.filter.decide import MODULES, decide, decisions
+from ansible_collections.mlops.mlflow.plugins.filter.decide import DEPLOYMENT, MODULES, decide, decisions
 
 ROOT = Path(__file__).resolve().parents[4]
 ASKED = {each for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*.yml")
@@ -22,13 +22,8 @@ def test_every_decision_that_a_task_asks_for_is_there() -> None:
 
 @pytest.mark.parametrize("role", MODULES)
 def test_no_decision_of_a_role_hides_another(role: str) -> None:
-    alone = [name for module in MODULES[role] for name in decisions_of(module)]
+    alone = [name for module in MODULES[role] for name in import_module(f"{DEPLOYMENT}.{module}").DECISIONS]
     assert sorted(alone) == sorted(decisions(role))
-
-
-def decisions_of(module: str) -> list[str]:
-    """The names of the decisions of one module."""
-    return list(import_module(f"ansible_collections.mlops.mlflow.plugins.module_utils._deployment.{module}").DECISIONS)
 
 
 @pytest.mark.parametrize("name", ["sso.nothing", "nobody.problems", "problems"])
