@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import base64
+import copy
 import http.client
 import json
 import shlex
 import socket
 import ssl
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -76,6 +78,13 @@ class Cluster:
         # What they hold is not wanted any more.
         self.run(f"{delete} pods --all --namespace {name} --force --wait=false")
         self.run(f"{delete} namespace {name} --timeout=120s", timeout=130)
+
+    def apart(self, variables: Mapping[str, Any]) -> Cluster:
+        """The same hosts for another deployment beside this one, with its own variables and so its own namespace."""
+        made = copy.copy(self)
+        made.namespace, made.variables = str(variables["kubernetes_namespace"]), {**self.variables, **variables}
+        made.__dict__.pop("ca", None)
+        return made
 
     @property
     def name(self) -> str:

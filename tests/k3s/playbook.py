@@ -45,6 +45,15 @@ class Run:
         return [(host, " ".join(str(yaml.safe_load(result).get("msg", result)).split())) for host, result in found]
 
 
+def another(namespace: str, name: str, host: str = "") -> dict[str, object]:
+    """The variables of another server than akko's, in nothing but what keeps the two apart. Without a host, nobody outside reaches it."""
+    return {
+        "kubernetes_namespace": namespace, "postgresql_name": "database", "postgresql_volume_size": "1Gi",
+        "artifact_store_name": "store", "artifact_store_app": "store", "artifact_store_volume_size": "1Gi",
+        "mlflow_server_name": name, "mlflow_server_app": name, "mlflow_server_host": host,
+    }  # fmt: skip
+
+
 def roles_playbook(folder: Path, roles: Sequence[str]) -> Path:
     """A playbook, written to the folder, that runs these roles of the collection on the first server, as a user's own would."""
     prepare = [

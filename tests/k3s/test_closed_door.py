@@ -2,10 +2,7 @@
 from __future__ import annotations
 
 import collections
-import copy
 import http.client
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,18 +11,13 @@ from typing import Any
 
 import pytest
 from cluster import Cluster
-from playbook import Run, play, roles_playbook
+from meanwhile import meanwhile
+from playbook import Run, another, play, roles_playbook
 
 pytestmark = [pytest.mark.akko, pytest.mark.alters, pytest.mark.long, pytest.mark.line("(beyond) no moment without a login at the public address")]
 NAMESPACE, NAME = "door", "guarded"
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
-#: Another server than akko's, in nothing but what keeps the two apart.
-VARIABLES: dict[str, Any] = {
-    "kubernetes_namespace": NAMESPACE,
-    "postgresql_name": "database", "postgresql_volume_size": "1Gi",
-    "artifact_store_name": "store", "artifact_store_app": "store", "artifact_store_volume_size": "1Gi",
-    "mlflow_server_name": NAME, "mlflow_server_app": NAME, "mlflow_server_host": "door.akko.local",
-}
+VARIABLES: dict[str, Any] = another(NAMESPACE, NAME, "door.akko.local")
 AT_THE_INGRESS: dict[str, Any] = {"mlflow_server_ingress_auth": "basic", "mlflow_server_auth": "none"}
 IN_MLFLOW: dict[str, Any] = {"mlflow_server_ingress_auth": "none", "mlflow_server_auth": "basic"}
 BY_TOKEN: dict[str, Any] = {
@@ -50,33 +42,22 @@ class Door:
     def asked(self) -> Iterator[collections.Counter[int]]:
         """While this lasts, somebody asks without a login; how often each status was the answer."""
         seen: collections.Counter[int] = collections.Counter()
-        over = threading.Event()
 
         def ask() -> None:
-            while not over.is_set():
-                try:
-                    seen[self.cluster.https("GET", SEARCH, anonymous=True, timeout=5).status] += 1
-                except (OSError, http.client.HTTPException):
-                    seen[0] += 1
-                time.sleep(0.02)
+            try:
+                seen[self.cluster.https("GET", SEARCH, anonymous=True, timeout=5).status] += 1
+            except (OSError, http.client.HTTPException):
+                seen[0] += 1
 
-        asking = threading.Thread(target=ask)
-        asking.start()
-        try:
+        with meanwhile(ask, pause=0.02):
             yield seen
-        finally:
-            over.set()
-            asking.join()
 
 
 @pytest.fixture(scope="module")
 def door(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """A server with the login of its Ingress, which is removed with its namespace."""
     image = cluster.kubectl("get", "deployment", cluster.name, "-o", "jsonpath={.spec.template.spec.containers[0].image}")
-    apart = copy.copy(cluster)
-    apart.namespace, apart.variables = NAMESPACE, {**cluster.variables, **VARIABLES}
-    apart.__dict__.pop("ca", None)
-    made = Door(apart, tmp_path_factory.mktemp("door"), image)
+    made = Door(cluster.apart(VARIABLES), tmp_path_factory.mktemp("door"), image)
     try:
         run = made.deploy(AT_THE_INGRESS)
         assert run.status == 0, run.output

@@ -10,16 +10,13 @@ from typing import Any
 
 import pytest
 from cluster import Cluster
-from playbook import Run, play, roles_playbook
+from playbook import Run, another, play, roles_playbook
 
 pytestmark = [pytest.mark.akko, pytest.mark.alters, pytest.mark.long]
 NAMESPACE, NAME = "cleaned", "tidy"
 SERVER = f"app.kubernetes.io/name={NAME},app.kubernetes.io/component=server"
 VARIABLES: dict[str, Any] = {
-    "kubernetes_namespace": NAMESPACE,
-    "postgresql_name": "database", "postgresql_volume_size": "1Gi",
-    "artifact_store_name": "store", "artifact_store_app": "store", "artifact_store_volume_size": "1Gi",
-    "mlflow_server_name": NAME, "mlflow_server_app": NAME, "mlflow_server_host": "", "mlflow_server_ingress_auth": "none",
+    **another(NAMESPACE, NAME), "mlflow_server_ingress_auth": "none",
 }
 #: Two runs with an artifact each, one of them deleted; a version points at a third, which is deleted too. It prints the runs.
 HISTORY = """

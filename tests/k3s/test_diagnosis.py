@@ -11,17 +11,12 @@ from typing import Any
 
 import pytest
 from cluster import Cluster
-from playbook import Run, play, roles_playbook
+from playbook import Run, another, play, roles_playbook
 
 pytestmark = [pytest.mark.akko, pytest.mark.alters, pytest.mark.long]
 line = pytest.mark.line
 NAMESPACE, NAME = "diagnosed", "sick"
-VARIABLES: dict[str, Any] = {
-    "kubernetes_namespace": NAMESPACE,
-    "postgresql_name": "database", "postgresql_volume_size": "1Gi",
-    "artifact_store_name": "store", "artifact_store_app": "store", "artifact_store_volume_size": "1Gi",
-    "mlflow_server_name": NAME, "mlflow_server_app": NAME, "mlflow_server_host": "diagnosed.akko.local",
-}
+VARIABLES: dict[str, Any] = another(NAMESPACE, NAME, "diagnosed.akko.local")
 PSQL = "exec sts/database -- psql -U postgres -v ON_ERROR_STOP=1 -d {} -c {}"
 
 

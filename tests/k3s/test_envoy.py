@@ -4,12 +4,10 @@ The provider, its users and their ways in are those of test_sso.py. The Gateway 
 """
 from __future__ import annotations
 
-import copy
 import json
 import shlex
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +22,7 @@ from host_images import bring
 from keycloak_server import PASSWORD, KeycloakServer
 from login_realm import GROUP, SECRET, audience_mapper
 from loopback import Authority
+from meanwhile import meanwhile
 from network import GATEWAY as MACHINE
 from others import SECURITY, apply, thing
 from parts import parts
@@ -77,13 +76,12 @@ class Guarded(test_sso.Behind):
         command = ["curl", "--silent", "--show-error", "--fail-with-body", *there, "--header", "@-", *words, f"https://{host}{path}"]
         return subprocess.run(command, input=token, capture_output=True, text=True, check=False, timeout=300)
 
-    def watch(self, over: threading.Event) -> None:
-        """Ask without a login until it is over."""
-        while not over.is_set():
-            try:
-                self.seen.add(self.get(API).status)
-            except OSError:
-                time.sleep(0.1)
+    def watch(self) -> None:
+        """Ask without a login, once."""
+        try:
+            self.seen.add(self.get(API).status)
+        except OSError:
+            time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +108,6 @@ def guarded(cluster: Cluster, keycloak: KeycloakServer, tmp_path_factory: pytest
     server = cluster.kubectl("get", "deployment", cluster.name, "-o", "jsonpath={.spec.template.spec.containers[0].image}")
     definitions = (parts.part("envoy-gateway-crds") / "envoy-gateway-crds.yaml").read_text()
     ours, kubectl = f"k3s kubectl --namespace {GATEWAYS}", "k3s kubectl"
-    over = threading.Event()
-    apart = copy.copy(cluster)
     try:
         images_of = bring(cluster, "envoy-gateway", "envoy")
         cluster.run(f"{kubectl} apply --server-side --filename -", stdin=definitions)
@@ -130,22 +126,15 @@ def guarded(cluster: Cluster, keycloak: KeycloakServer, tmp_path_factory: pytest
             "mlflow_server_gateways": [GATEWAY], "mlflow_server_ingress_namespace": GATEWAYS, "mlflow_server_ingress_pods": {},
             "mlflow_verify_public_address": address, "mlflow_verify_public_ca": ca,
         }  # fmt: skip
-        apart.namespace, apart.variables = NAMESPACE, {**cluster.variables, **variables}
-        made = Guarded(apart, keycloak, folder, variables, port, ca)
+        made = Guarded(cluster.apart(variables), keycloak, folder, variables, port, ca)
         made.predicted = made.run(["--check"])
-        watcher = threading.Thread(target=made.watch, args=(over,))
-        watcher.start()
-        try:
+        with meanwhile(made.watch):
             made.happened = made.run()
-        finally:
-            over.set()
-            watcher.join()
         assert made.happened.status == 0, made.happened.output
         yield made
         removed = play("mlops.mlflow.remove", {**variables, "remove_confirmed": "yes"})
         assert removed.status == 0, removed.output
     finally:
-        over.set()
         cluster.delete_namespace(NAMESPACE)
         cluster.run(f"{ours} delete gateway --all --ignore-not-found --timeout=60s || true")
         cluster.delete_namespace(GATEWAYS)
@@ -356,11 +345,9 @@ def test_nothing_is_lost_and_nobody_gets_in_when_envoy_is_killed(guarded: Guarde
     ours, path = f"k3s kubectl --namespace {GATEWAYS}", f"/api/2.0/mlflow-artifacts/artifacts/killed-{time.time_ns()}"
     pods = f"--selector gateway.envoyproxy.io/owning-gateway-name={GATEWAY['name']}"
     (content := guarded.folder / "content").write_bytes(b"acknowledged" * 100_000)
-    over, kept, refused = threading.Event(), [], 0
+    kept, refused = [], 0
     guarded.seen.clear()
-    watcher = threading.Thread(target=guarded.watch, args=(over,))
-    watcher.start()
-    try:
+    with meanwhile(guarded.watch):
         for number in range(30):
             if number == 10:
                 guarded.cluster.run(f"{ours} delete pods {pods} --force --grace-period=0 --wait=false")
@@ -371,9 +358,6 @@ def test_nothing_is_lost_and_nobody_gets_in_when_envoy_is_killed(guarded: Guarde
                     break
                 refused += 1
                 time.sleep(1)
-    finally:
-        over.set()
-        watcher.join()
     print(f"{refused} uploads were refused and tried again; without a login: {guarded.seen}")
     assert kept == list(range(30))
     assert [number for number in kept if guarded.curl(f"{path}/{number}").stdout != content.read_text()] == []

@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
+from meanwhile import meanwhile
 from playbook import Run, play
 
 line = pytest.mark.line("(beyond) three servers with embedded etcd")
@@ -73,7 +73,6 @@ def assert_succeeded(run: Run) -> Run:
 @contextmanager
 def watched(cluster: Cluster) -> Iterator[list[set[str]]]:
     """While it lasts, who answers is looked at; gives the sets of servers that at one time did not take connections to their API."""
-    ended = threading.Event()
     down: list[set[str]] = []
 
     def silent(server: str) -> bool:
@@ -84,16 +83,10 @@ def watched(cluster: Cluster) -> Iterator[list[set[str]]]:
         return False
 
     def watch() -> None:
-        while not ended.wait(0.2):
-            down.append({server for server in cluster.servers if silent(server)})
+        down.append({server for server in cluster.servers if silent(server)})
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with meanwhile(watch, pause=0.2):
         yield down
-    finally:
-        ended.set()
-        watcher.join()
 
 
 @line

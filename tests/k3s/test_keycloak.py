@@ -5,7 +5,6 @@ One more server beside akko's, with akko's inventory, and the lines of docs/sing
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import ssl
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from browser import Browser, Page
 from cluster import Cluster
 from host_images import bring
 from images import images
-from playbook import Run, play, roles_playbook
+from playbook import Run, another, play, roles_playbook
 
 # Not for what they break, but for the minutes that they take.
 pytestmark = [pytest.mark.outage, pytest.mark.line("(beyond) a login without an identity provider")]
@@ -33,9 +32,7 @@ VARIABLES: dict[str, Any] = {
     "keycloak_host": LOGIN, "sso_provider": "oauth2_proxy", "sso_allowed_groups": [GROUP],
     "keycloak_users": [{**each, "temporary_password": False} for each in (ADA, MALLORY)],
     "keycloak_programs": [{"name": "training", "groups": [GROUP]}, {"name": "outsider"}],
-    "kubernetes_namespace": NAMESPACE, "postgresql_name": "database", "postgresql_volume_size": "1Gi",
-    "artifact_store_name": "store", "artifact_store_app": "store", "artifact_store_volume_size": "1Gi",
-    "mlflow_server_name": NAME, "mlflow_server_app": NAME, "mlflow_server_host": HOST, "mlflow_server_ingress_auth": "none",
+    **another(NAMESPACE, NAME, HOST), "mlflow_server_ingress_auth": "none",
     "mlflow_server_callers": [{"podSelector": {}}],
     "keycloak_image": images.ON_DEMAND["keycloak"].names[0],
 }  # fmt: skip
@@ -88,10 +85,7 @@ def behind(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A server with the three lines in its inventory; at the end, it is removed with its namespace."""
     bring(cluster, "keycloak")
     deployed = cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]["image"]
-    apart = copy.copy(cluster)
-    apart.namespace, apart.variables = NAMESPACE, {**cluster.variables, **VARIABLES}
-    apart.__dict__.pop("ca", None)
-    made = Behind(apart, tmp_path_factory.mktemp("keycloak"), {**VARIABLES, "mlflow_server_image": deployed})
+    made = Behind(cluster.apart(VARIABLES), tmp_path_factory.mktemp("keycloak"), {**VARIABLES, "mlflow_server_image": deployed})
     try:
         made.predicted = made.run(["--check"])
         made.happened = made.run()

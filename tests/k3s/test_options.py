@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from cluster import Cluster
-from playbook import Run, play, roles_playbook
+from playbook import Run, another, play, roles_playbook
 
 line = pytest.mark.line
 HERE = Path(__file__).parent
@@ -22,10 +22,7 @@ NAMESPACE, NAME = "options", "further"
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 #: Another server than akko's, in nothing but what these tests are about and what keeps the two apart.
 VARIABLES: dict[str, Any] = {
-    "kubernetes_namespace": NAMESPACE,
-    "postgresql_name": "database", "postgresql_volume_size": "1Gi",
-    "artifact_store_name": "store", "artifact_store_app": "store", "artifact_store_volume_size": "1Gi",
-    "mlflow_server_name": NAME, "mlflow_server_app": NAME, "mlflow_server_host": "", "mlflow_server_ingress_auth": "none",
+    **another(NAMESPACE, NAME), "mlflow_server_ingress_auth": "none",
     "mlflow_server_auth": "basic", "mlflow_server_replicas": 2, "mlflow_server_max_replicas": 3, "mlflow_server_metrics_enabled": True,
     "mlflow_server_pool_size": 5, "mlflow_server_max_overflow": 2,
 }

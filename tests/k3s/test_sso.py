@@ -5,7 +5,6 @@ What akko's text says of its own login holds for this one, which has akko's vari
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import os
 import ssl
@@ -26,7 +25,7 @@ from keycloak_server import PASSWORD, KeycloakServer, Place
 from login_realm import GROUP, SECRET, realm
 from loopback import Authority
 from network import GATEWAY
-from playbook import Run, play, roles_playbook
+from playbook import Run, another, play, roles_playbook
 
 pytestmark = [pytest.mark.akko, pytest.mark.alters, pytest.mark.long]
 protected = pytest.mark.line("MLflow is protected by OAuth2-Proxy (ForwardAuth), users authenticate via Keycloak")
@@ -37,10 +36,7 @@ API = "/api/2.0/mlflow/experiments/search?max_results=1"
 NAMESPACE, NAME = "sso", "behind"
 #: Another server than akko's, in nothing but what keeps the two apart, and in who is let in.
 VARIABLES: dict[str, Any] = {
-    "kubernetes_namespace": NAMESPACE,
-    "postgresql_name": "database", "postgresql_volume_size": "1Gi",
-    "artifact_store_name": "store", "artifact_store_app": "store", "artifact_store_volume_size": "1Gi",
-    "mlflow_server_name": NAME, "mlflow_server_app": NAME, "mlflow_server_host": "sso.akko.local", "mlflow_server_ingress_auth": "none",
+    **another(NAMESPACE, NAME, "sso.akko.local"), "mlflow_server_ingress_auth": "none",
     "mlflow_server_callers": [{"podSelector": {}}],
 }
 ROLES = ("postgresql", "artifact_store", "sso", "mlflow_server")
@@ -142,10 +138,7 @@ def behind(cluster: Cluster, keycloak: KeycloakServer, tmp_path_factory: pytest.
         "sso_issuer_ca": keycloak.place.authority, "sso_allowed_groups": [GROUP], "sso_session_refresh": f"{REFRESH}s", "sso_replicas": 2,
         "mlflow_server_image": image,
     }  # fmt: skip
-    apart = copy.copy(cluster)
-    apart.namespace, apart.variables = NAMESPACE, {**cluster.variables, **VARIABLES}
-    apart.__dict__.pop("ca", None)
-    made = Behind(apart, keycloak, tmp_path_factory.mktemp("sso"), {**VARIABLES, **lines})
+    made = Behind(cluster.apart(VARIABLES), keycloak, tmp_path_factory.mktemp("sso"), {**VARIABLES, **lines})
     try:
         made.predicted = made.run(["--check"])
         made.happened = made.run()

@@ -5,7 +5,6 @@ The provider and the login are those of test_sso.py, before a server that asks f
 from __future__ import annotations
 
 import base64
-import copy
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -50,10 +49,7 @@ def known(cluster: Cluster, keycloak: KeycloakServer, tmp_path_factory: pytest.T
         "mlflow_server_jwt_roles": [{"value": GROUP, "role": "readers"}],
         "mlflow_resources_declaration": {"experiments": [{"name": "banking-risk"}], "roles": [{"name": "readers", "permissions": [may_read]}]},
     }  # fmt: skip
-    apart = copy.copy(cluster)
-    apart.namespace, apart.variables = NAMESPACE, {**cluster.variables, **variables}
-    apart.__dict__.pop("ca", None)
-    made = Behind(apart, keycloak, tmp_path_factory.mktemp("sso-jwt"), variables)
+    made = Behind(cluster.apart(variables), keycloak, tmp_path_factory.mktemp("sso-jwt"), variables)
     try:
         run = play(roles_playbook(made.folder, ROLES), variables, timeout=1200)
         assert run.status == 0, run.output

@@ -1,7 +1,6 @@
 """A login within MLflow's server: an image with mlflow-oidc-auth, made for it, two pods, and the provider of test_sso.py."""
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -47,10 +46,7 @@ def within(cluster: Cluster, keycloak: KeycloakServer, tmp_path_factory: pytest.
         "sso_issuer_ca": keycloak.place.authority, "sso_allowed_groups": [GROUP], "sso_admin_groups": [ADMINS],
         "mlflow_resources_declaration": {"experiments": [{"name": "banking-risk"}]},
     }  # fmt: skip
-    apart = copy.copy(cluster)
-    apart.namespace, apart.variables = NAMESPACE, {**cluster.variables, **variables}
-    apart.__dict__.pop("ca", None)
-    made = Behind(apart, keycloak, tmp_path_factory.mktemp("oidc-plugin"), variables)
+    made = Behind(cluster.apart(variables), keycloak, tmp_path_factory.mktemp("oidc-plugin"), variables)
     try:
         run = play(roles_playbook(made.folder, ROLES), variables, timeout=2400)
         assert run.status == 0, run.output

@@ -4,7 +4,6 @@ The provider, its users and their ways in are those of test_sso.py. This Traefik
 """
 from __future__ import annotations
 
-import copy
 import json
 import ssl
 from collections.abc import Iterator
@@ -110,9 +109,7 @@ def routed(cluster: Cluster, keycloak: KeycloakServer, tmp_path_factory: pytest.
             "mlflow_server_gateways": [{"name": "theirs", "namespace": GATEWAY}], "mlflow_server_ingress_namespace": GATEWAY,
             "mlflow_verify_public_address": address, "mlflow_verify_public_ca": ca,
         }  # fmt: skip
-        apart = copy.copy(cluster)
-        apart.namespace, apart.variables = NAMESPACE, {**cluster.variables, **variables}
-        made = Routed(apart, keycloak, folder, variables, port, ca)
+        made = Routed(cluster.apart(variables), keycloak, folder, variables, port, ca)
         made.predicted = made.run(["--check"])
         made.happened = made.run()
         assert made.happened.status == 0, made.happened.output
