@@ -244,8 +244,9 @@ def main() -> None:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=folder)
     registry.register(look)
-    # The first process of a container is not ended by a signal that it does not handle.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # The first process of a container is not ended by a signal that it does not handle. An exception would be lost where a library ignores those
+    # of its callbacks: https://docs.python.org/3/library/signal.html#handlers-and-exceptions
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     start_http_server(given.port, given.host, registry)
     look.keep_looking()
 
