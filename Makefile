@@ -104,12 +104,15 @@ DOCTESTS := .ci/stages.py roles/embedded/files/stack.py roles/artifact_store/fil
 # CI tries the same inputs each time, so that a commit is red for what it changed; `make hostile` looks for new ones.
 SAME_INPUTS := --hypothesis-seed=0
 
+# A test that takes longer hangs: the run ends, and says where each of its threads is.
+NO_HANGS := -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
+
 # The modules come first: tests load Ansible's importer, which then finds no others of them.
 unit: setup ## Run the unit tests and doctests
-	@pytest $(SAME_INPUTS) $(COLLECTION)/plugins/module_utils docs/generate.py tests/unit tests/ci $(DOCTESTS) --doctest-modules
+	@pytest $(NO_HANGS) $(SAME_INPUTS) $(COLLECTION)/plugins/module_utils docs/generate.py tests/unit tests/ci $(DOCTESTS) --doctest-modules
 
 contract: build ## Test the structure of the collection and its artifact
-	@pytest tests/contract
+	@pytest $(NO_HANGS) tests/contract
 
 sanity: build ## Run ansible-test sanity on the artifact
 	@python tests/run_sanity.py

@@ -28,6 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS_WITHIN = 50.0
 #: Seconds that a stage has to clean up after itself when it is ended.
 ENDS_WITHIN = 180
+#: A stage hangs, and fails, that takes so many times its budget, and at least so many minutes: CI's time is not waited for, and its log is seen.
+HANGS_AFTER, NOT_BEFORE = 3.0, 10.0
+#: Lines of the log of a stage that is ended which are shown.
+LAST_LINES = 30
 #: Runs a command at a nice value. Where Linux schedules whole sessions (autogroups, sched(7)), a process's own value counts within its session alone.
 STANDING_BACK = ("sh", "-c", 'echo "$0" 2>/dev/null >/proc/self/autogroup; exec nice -n "$0" "$@"')
 #: How a stage's log says that something was left out.
@@ -47,6 +51,22 @@ class Stage:
     builds: bool = False
     #: What removes the stacks that it leaves when it is ended.
     clean: tuple[str, ...] = ()
+
+    def budget(self, cold: bool) -> float:
+        """The seconds that it may take.
+
+        >>> Stage("unit", 1.5, 3).budget(cold=True)
+        180
+        """
+        return 60 * (self.cold if cold else self.warm)
+
+    def patience(self, cold: bool) -> float:
+        """The seconds after which it hangs.
+
+        >>> Stage("unit", 1.5, 3).patience(cold=False), Stage("akko", 26, 26).patience(cold=False)
+        (600.0, 4680.0)
+        """
+        return max(HANGS_AFTER * self.budget(cold), 60 * NOT_BEFORE)
 
 
 _CLEAN = (".venv/bin/python", "tests/integration/deployment.py")
@@ -174,7 +194,7 @@ def missing(stages: Sequence[Stage], outcomes: Mapping[str, Outcome]) -> list[st
 def summary(stages: Sequence[Stage], outcomes: Mapping[str, Outcome], cold: bool) -> Iterator[str]:
     """A line a stage with its time and its budget, and what it said of itself."""
     for stage in stages:
-        outcome, budget = outcomes[stage.name], 60 * (stage.cold if cold else stage.warm)
+        outcome, budget = outcomes[stage.name], stage.budget(cold)
         over = ", OVER ITS BUDGET" if outcome.seconds > budget else ""
         cpu = f", {clock(outcome.cpu)} of CPU" if outcome.cpu else ""
         time_taken = f" in {clock(outcome.seconds)} of {clock(budget)}{cpu}{over}" if outcome.seconds else ""
@@ -317,7 +337,7 @@ class Runner:
                 start_new_session=True,
             )
         self._running[stage.name] = (process, time.monotonic())
-        tell(f"-- {stage.name}: started, may take {clock(60 * (stage.cold if self.cold else stage.warm))}")
+        tell(f"-- {stage.name}: started, may take {clock(stage.budget(self.cold))}")
 
     def _environment(self) -> dict[str, str]:
         # The tests name by the second what belongs to one run of them.
@@ -340,6 +360,9 @@ class Runner:
                 self._end_one(stage)
                 reason = f"the cache was empty, and {PARTS_WITHIN:.0f} minutes did not suffice to make the test hosts; the next run goes on"
                 self._finish(stage, Outcome("NOT RUN", seconds, reason, self._log(stage), late=True))
+            elif seconds > stage.patience(self.cold):
+                self._end_one(stage)
+                self._finish(stage, Outcome("FAILED", seconds, f"it hangs: it was ended after {clock(seconds)}", self._log(stage)))
 
     def _log(self, stage: Stage) -> str:
         return (self.logs / f"{stage.name}.log").read_text(errors="replace")
@@ -355,7 +378,8 @@ class Runner:
         ended = [stage for stage in self.stages if stage.name in self._running]
         early = len(self.outcomes) < len(self.stages) or any(outcome.verdict == "FAILED" for outcome in self.outcomes.values())
         for stage in ended:
-            tell(f"-- {stage.name}: is ended; its log stays in build/logs/{stage.name}.log")
+            last = "\n".join(self._log(stage).splitlines()[-LAST_LINES:])
+            tell(f"-- {stage.name}: is ended; its log stays in build/logs/{stage.name}.log, and ends so:\n{last}")
         for stage in ended:
             seconds = self._end_one(stage)
             self.outcomes[stage.name] = Outcome("ended", seconds, "another stage failed, or the run was interrupted")

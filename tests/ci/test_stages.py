@@ -76,6 +76,14 @@ b:
     assert (tmp_path / "cleaned").exists()
 
 
+def test_a_stage_that_hangs_fails_and_shows_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(stages, "NOT_BEFORE", 0.01)
+    outcomes = run(tmp_path, "a:\n\t@echo the last test; sleep 300\nb:\n\ttrue\n", Stage("a", 0.001, 1), Stage("b", 1, 1, ("a",)))
+    assert verdicts(outcomes) == {"a": "FAILED", "b": "NOT RUN"}
+    assert outcomes["a"].reason.startswith("it hangs: it was ended after 0:0")
+    assert "the last test" in capsys.readouterr().out
+
+
 LACKS = "parts:\n\t@echo 'NOT RUN: parts: hosts need root'; exit 3\nakko:\n\ttrue\nunit:\n\t@echo '" + REPORT + "'\n"
 TABLE = (Stage("parts", 1, 1, builds=True), Stage("unit", 1, 1), Stage("akko", 1, 1, ("parts",)))
 
@@ -145,7 +153,7 @@ def test_a_signal_ends_everything(tmp_path: Path) -> None:
     (tmp_path / ".ci").mkdir()
     program = tmp_path / ".ci" / "stages.py"
     program.write_text(Path(stages.__file__).read_text())
-    (tmp_path / "Makefile").write_text("unit:\n\tsh -c 'echo $$$$ >child; sleep 300'\nlint:\n\ttrue\n")
+    (tmp_path / "Makefile").write_text("unit:\n\t@echo the last test; sh -c 'echo $$$$ >child; sleep 300'\nlint:\n\ttrue\n")
     with subprocess.Popen([sys.executable, str(program), "unit"], stdout=subprocess.PIPE, text=True) as process:
         child = tmp_path / "child"
         while not (child.exists() and child.read_text()):
@@ -153,6 +161,7 @@ def test_a_signal_ends_everything(tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGINT)
         output = process.communicate(timeout=60)[0]
     assert process.returncode == 130
+    assert "ends so:\nthe last test\n" in output
     assert output.splitlines()[-2:] == ["NOT RUN: UNIT (another stage failed, or the run was interrupted)", "0 passed, 0 failed, 1 skipped"]
     assert not is_there(int(child.read_text()))
 
