@@ -100,9 +100,13 @@ class Homelab:
             return play(playbook, {**self.more, **more}, words=words, timeout=1500)
 
     def curl(self, path: str, *words: str, stdin: str = "") -> str:
-        """What the first host gets through the Gateway, whose certificate it verifies."""
+        """What the administrator gets on the first host through the Gateway, whose certificate curl verifies."""
+        return self.as_anybody(path, "--fail", "--netrc-file", "/run/homelab-netrc", *words, stdin=stdin)
+
+    def as_anybody(self, path: str, *words: str, stdin: str = "") -> str:
+        """What somebody gets there who has no password."""
         resolve = ["--resolve", f"{HOST}:443:{self.more['mlflow_verify_public_address']}", "--cacert", "/run/homelab-ca.crt"]
-        return self.cluster.run(shlex.join(["curl", "-sSf", "--max-time", "60", *resolve, *words, f"https://{HOST}{path}"]), stdin=stdin)
+        return self.cluster.run(shlex.join(["curl", "-sS", "--max-time", "60", *resolve, *words, f"https://{HOST}{path}"]), stdin=stdin)
 
     def sql(self, statement: str) -> str:
         """What PostgreSQL's superuser gets, in the pod alone."""
@@ -129,6 +133,7 @@ def homelab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     certificate, begin, key = both.partition("-----BEGIN PRIVATE KEY-----")
     ca = authority.path.read_text().partition("-----BEGIN PRIVATE KEY-----")[0]
     of_container = "jsonpath={.spec.template.spec.containers[0].image}"
+    image = cluster.kubectl("get", "deployment", cluster.name, "-o", of_container)
     objects = gateway(cluster.run(f"k3s kubectl -n kube-system get deployment traefik -o '{of_container}'"), certificate, begin + key)
     operator, unique = manifest(folder), f"{GATEWAY['namespace']}-{GATEWAY['name']}"
     made = Homelab(apart, cluster, written_inventory(folder, nas))
@@ -141,9 +146,8 @@ def homelab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         cluster.run(f"{ours} wait pod traefik --for=condition=Ready --timeout=120s", timeout=130)
         cluster.run("cat >/run/homelab-ca.crt", stdin=ca)
         made.more = {
-            # As the hosts are.
-            "k3s_registries": cluster.variables["k3s_registries"],
-            "mlflow_image_existing": cluster.kubectl("get", "deployment", cluster.name, "-o", of_container),
+            # As the hosts are, whose own variables name the image of akko's S3 server.
+            "k3s_registries": cluster.variables["k3s_registries"], "mlflow_image_existing": image, "artifact_store_image": image,
             "postgresql_image": "ghcr.io/cloudnative-pg/postgresql:17.11", "postgresql_storage_class": "local-path", "postgresql_operator": "install",
             "postgresql_operator_manifest": str(operator), "postgresql_operator_checksum": hashlib.sha256(operator.read_bytes()).hexdigest(),
             "nfs_path": PATH, "artifact_store_storage_class": "", "artifact_store_nfs_server": nas.address, "artifact_store_nfs_path": PATH,
@@ -153,6 +157,8 @@ def homelab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         }  # fmt: skip
         run = made.site()
         assert run.status == 0, run.output
+        login = f"machine {HOST} login admin password {apart.secret(NAME)['admin-password']}\n"
+        cluster.run("umask 077; cat >/run/homelab-netrc", stdin=login)
         yield made
     finally:
         cluster.run(f"k3s kubectl delete cluster.postgresql.cnpg.io --all --namespace {NAMESPACE} --ignore-not-found --timeout=60s || true")
@@ -209,6 +215,14 @@ def test_the_route_is_accepted_by_the_gateway(homelab: Homelab) -> None:
     assert parent["parentRef"]["name"] == GATEWAY["name"]
     assert {each["type"]: each["status"] for each in parent["conditions"]}.items() >= {"Accepted": "True", "ResolvedRefs": "True"}.items()
     assert homelab.cluster.get("ingress") == []
+
+
+@pytest.mark.line("(beyond) nobody without a login")
+def test_nobody_gets_in_without_a_login(homelab: Homelab) -> None:
+    """Neither without a password, nor with a wrong one."""
+    for words in ([], ["--user", "admin:password1234"]):
+        for path in ("/", "/api/2.0/mlflow/experiments/get?experiment_id=0", "/api/2.0/mlflow-artifacts/artifacts"):
+            assert homelab.as_anybody(path, "--output", "/dev/null", "--write-out", "%{http_code}", *words) == "401", (path, words)
 
 
 @pytest.mark.line("(beyond) backed up, tried and restored")
