@@ -116,6 +116,10 @@ def _boot_command(host: Host) -> list[str]:
     return ["systemd-nspawn", *options]
 
 
+#: What this process has started. Python warns of a process that runs on after nothing refers to it.
+_BOOTED: list[subprocess.Popen[bytes]] = []
+
+
 def boot(host: Host) -> None:
     """Start the host, where it does not run, in a session of its own so that it outlives whoever called."""
     if host.process.runs():
@@ -136,6 +140,7 @@ def boot(host: Host) -> None:
             cwd="/",
             env={"PATH": os.environ["PATH"], "SYSTEMD_NSPAWN_TMPFS_TMP": "0", "SYSTEMD_LOG_LEVEL": "notice"},
         )
+    _BOOTED.append(started)
     host.process = Process.of(started.pid)
 
 
