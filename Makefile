@@ -99,7 +99,7 @@ lint: setup ## Lint everything: Python, types, roles, documentation, shell
 	@shellcheck $$(git ls-files -co --exclude-standard '.ci/*' '*.sh' ':!*.py')
 
 # Doctests of the CI stages, of files that run on hosts and in images, and of the test hosts.
-DOCTESTS := .ci/stages.py roles/embedded/files/stack.py roles/artifact_store/files/move.py roles/mlflow_backup/files roles/mlflow_maintenance/files/maintenance_plan.py roles/mlflow_maintenance/files/maintenance_archive.py roles/mlflow_server/files/json_logs.py roles/mlflow_server/files/jwt/jwt_tokens.py $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in
+DOCTESTS := .ci/stages.py roles/embedded/files/stack.py roles/artifact_store/files/move.py roles/mlflow_backup/files roles/mlflow_maintenance/files/maintenance_plan.py roles/mlflow_maintenance/files/maintenance_archive.py roles/mlflow_server/files/json_logs.py roles/mlflow_server/files/jwt/jwt_tokens.py $(wildcard roles/*/files/[pw]*.py tests/hosts/*.py) tests/hosts/parts/golang.py tests/hosts/k3s/stand_in tests/integration/dashboard_picture.py
 
 # CI tries the same inputs each time, so that a commit is red for what it changed; `make hostile` looks for new ones.
 SAME_INPUTS := --hypothesis-seed=0

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.server_alerts import Watched
 from ansible_collections.mlops.mlflow.plugins.module_utils._deployment.workload import Object
 
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -26,6 +27,33 @@ class Panel:
     unit: str = "short"
     width: int = 8
     kind: str = "timeseries"
+    #: The value from which on it is as good, or as bad, as the color says; below, it is in the other one. Without it, it is in neither.
+    good_from: float | None = None
+    bad_from: float | None = None
+    #: Whether it shows what is counted, and not how many there are.
+    is_name: bool = False
+
+    @property
+    def steps(self) -> list[Object]:
+        """Its colors. Grafana's own are green, and red from 80 on, of whatever.
+
+        >>> Panel("x", {}, good_from=1).steps
+        [{'color': 'red', 'value': None}, {'color': 'green', 'value': 1}]
+        >>> Panel("x", {}).steps
+        [{'color': 'blue', 'value': None}]
+        """
+        if self.good_from is not None:
+            return [{"color": "red", "value": None}, {"color": "green", "value": self.good_from}]
+        if self.bad_from is not None:
+            return [{"color": "green", "value": None}, {"color": "red", "value": self.bad_from}]
+        return [{"color": "blue", "value": None}]
+
+    @property
+    def options(self) -> Object:
+        """How it shows what it shows."""
+        if self.kind == "stat":
+            return {"textMode": "name" if self.is_name else "value_and_name"}
+        return {"legend": {"displayMode": "list", "placement": "bottom"}}
 
 
 def _of(metric: str, *more: str) -> str:
@@ -50,20 +78,20 @@ def _counts(metric: str, label: str) -> str:
 
 
 PANELS: Sequence[Panel] = (
-    Panel("MLflow answers", {"{{namespace}} {{job}}": _worst("mlflow_up", "max")}, "bool_yes_no", 4, "stat"),
-    Panel("Database answers", {"{{namespace}} {{job}}": _worst("mlflow_database_up", "max")}, "bool_yes_no", 4, "stat"),
-    Panel("Schema is current", {"{{namespace}} {{job}}": _worst("mlflow_schema_current")}, "bool_yes_no", 4, "stat"),
-    Panel("Version", {"{{version}}": f"count by (version) ({_of('mlflow_server_info')})"}, "short", 4, "stat"),
+    Panel("MLflow answers", {"{{namespace}} {{job}}": _worst("mlflow_up", "max")}, "bool_yes_no", 4, "stat", good_from=1),
+    Panel("Database answers", {"{{namespace}} {{job}}": _worst("mlflow_database_up", "max")}, "bool_yes_no", 4, "stat", good_from=1),
+    Panel("Schema is current", {"{{namespace}} {{job}}": _worst("mlflow_schema_current")}, "bool_yes_no", 4, "stat", good_from=1),
+    Panel("Version", {"{{version}}": f"count by (version) ({_of('mlflow_server_info')})"}, "short", 4, "stat", is_name=True),
     Panel("Database", {"{{namespace}} {{job}}": _worst("mlflow_database_size_bytes", "max")}, "bytes", 4, "stat"),
     Panel("Age of the last backup", {
         "{{namespace}} {{job}}": f"time() - {_worst('mlflow_backup_last_success_timestamp_seconds', 'max')}",
         "{{namespace}} {{cronjob}}": (
             'time() - max by (namespace, cronjob) (kube_cronjob_status_last_successful_time{namespace=~"$namespace", cronjob=~"($job)-backup"})'
         ),
-    }, "s", 4, "stat"),
+    }, "s", 4, "stat", bad_from=3600 * Watched.backup_hours),
     Panel("Requests by status", {"{{status}}": f"sum by (status) ({_rate('mlflow_http_request_total')})"}, "reqps"),
     Panel("Failed requests", {
-        "5xx": f"""sum({_rate('mlflow_http_request_total', 'status=~"5.."')}) / sum({_rate('mlflow_http_request_total')})""",
+        "5xx": f"""(sum({_rate('mlflow_http_request_total', 'status=~"5.."')}) or vector(0)) / sum({_rate('mlflow_http_request_total')})""",
     }, "percentunit"),
     Panel("Duration of requests", {"median": _late("0.5"), "95 %": _late("0.95"), "99 %": _late("0.99")}, "s"),
     Panel("Runs", {"{{status}}": _counts("mlflow_runs", "status")}),
@@ -96,8 +124,10 @@ def dashboard() -> Object:
         panels.append({
             "id": number, "title": panel.title, "type": panel.kind, "datasource": _SOURCE,
             "gridPos": {"x": x, "y": y, "w": panel.width, "h": height},
-            "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
-            "options": {"textMode": "value_and_name"} if panel.kind == "stat" else {"legend": {"displayMode": "list", "placement": "bottom"}},
+            "fieldConfig": {
+                "defaults": {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": panel.steps}}, "overrides": [],
+            },
+            "options": panel.options,
             "targets": [
                 {"refId": chr(ord("A") + each), "datasource": _SOURCE, "expr": query, "legendFormat": legend, "instant": panel.kind == "stat"}
                 for each, (legend, query) in enumerate(panel.queries.items())
