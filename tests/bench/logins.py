@@ -122,16 +122,13 @@ def rows(cluster: Cluster, seconds: float = 20) -> Iterator[tuple[str, str]]:
     """The rows of the table. AssertionError where a run fails, or somebody without a login came in."""
     image = cluster.get("deployment", cluster.name)["spec"]["template"]["spec"]["containers"][0]["image"]
     with tempfile.TemporaryDirectory() as name, test_sso.provider(Path(name), HOST, PORT) as keycloak:
-        apart = Cluster.__new__(Cluster)
-        apart.__dict__.update({**cluster.__dict__, "namespace": NAMESPACE})
-        apart.variables = {**cluster.variables, **test_sso.VARIABLES, "mlflow_server_host": HOST}
+        own = {**test_sso.VARIABLES, "kubernetes_namespace": NAMESPACE, "mlflow_server_host": HOST, "mlflow_server_image": image}
         playbook = roles_playbook(Path(name), ROLES)
         try:
             for title, variables, sent in variants(keycloak):
-                own = {"kubernetes_namespace": NAMESPACE, "mlflow_server_host": HOST, "mlflow_server_image": image}
-                run = play(playbook, {**test_sso.VARIABLES, **own, **variables}, timeout=1200)
+                run = play(playbook, {**own, **variables}, timeout=1200)
                 assert run.status == 0, run.output
-                apart.__dict__.pop("ca", None)
+                apart = cluster.apart(own)
                 good = way_in(sent, apart, keycloak)
                 measured(apart, good, [], 3)  # until each worker has seen one
                 figures, slipped = measured(apart, good, ways_around(keycloak) if good else [], seconds)
