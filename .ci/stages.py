@@ -101,7 +101,7 @@ STAGES = {stage.name: stage for stage in (
     Stage("utils-extras", 3, 6, ("utils-airflow",), nice=10),
     Stage("clients", 3, 12, ("utils-extras",), nice=10),
     Stage("utils-slow", 5, 8, ("clients",), nice=10, clean=(*_CLEAN, "utils")),
-    Stage("healing", 60, 65, ("utils-slow",), nice=10, clean=(
+    Stage("healing", 64, 75, ("utils-slow",), nice=10, clean=(
         *_CLEAN, "healing", "backup", "backup-s3", "maintenance", "rotation", "integration", "guest",
     )),
     Stage("hostile", 60, 65, ("healing",), nice=10, clean=(*_CLEAN, "integration")),
