@@ -181,8 +181,9 @@ test-all: ## Run everything, including all supported Pythons and lost hosts; res
 	@$(STAGES) --record build/test-all.tsv $(GATE) outages airgap upgrade ha sweep-3.11 sweep-3.12 sweep-3.13 \
 	  utils-3.10 utils-3.11 utils-3.12 utils-3.13 utils-airflow utils-extras clients utils-slow healing hostile
 
-bench: setup ## Benchmark modules, whole declarations, a second run, the stack's memory, mlflow-utils
+bench: setup ## Benchmark modules, whole declarations, a second run, the stack's memory, backups, mlflow-utils
 	@python tests/bench/bench.py
+	@python tests/bench/recovery.py
 	@.ci/utils bench
 
 bench-k3s: setup ## Benchmark the deployment on k3s test hosts

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "tests" / "k3s"))
 import logins  # noqa: E402 - after the folder that it needs
 import stores  # noqa: E402
 from cluster import Cluster  # noqa: E402
+from pods import memory  # noqa: E402
 
 INVENTORIES = [str(ROOT / "inventories" / "akko"), "/var/tmp/mlops-mlflow-hosts/inventory"]
 PLAIN_ARCHIVE_MB = 376  # of an image with a plain `pip install mlflow psycopg2-binary boto3`
@@ -52,16 +53,6 @@ def image(cluster: Cluster) -> Iterator[tuple[str, str]]:
     manifest = json.loads(cluster.run(f"curl -sf {accept} http://{registry}/v2/{name}/manifests/{tag.split('@')[0]}"))
     size = sum(layer["size"] for layer in manifest["layers"]) / 1e6
     yield "size of the image over that of a plain install", f"{size / PLAIN_ARCHIVE_MB:.2f}  ({size:.0f} MB, {PLAIN_ARCHIVE_MB} MB)"
-
-
-def memory(cluster: Cluster, app: str) -> dict[str, float]:
-    """Of the server's pod: anonymous memory now, the most that was used with page cache, in MiB, and how often it was killed."""
-    pod = cluster.get("pods", "", "--selector", f"app.kubernetes.io/name={app}", "--field-selector", "status.phase=Running")[0]
-    node, uid = pod["spec"]["nodeName"], pod["metadata"]["uid"]
-    status = pod["status"]["containerStatuses"][0]
-    group = f"$(find /sys/fs/cgroup/memory -type d -path '*pod{uid}*' -name '{status['containerID'].rpartition('/')[2]}' | head -1)"
-    found = cluster.run(f"cd {group} && grep -E '^total_rss ' memory.stat && cat memory.max_usage_in_bytes memory.failcnt", host=node).split()
-    return {"rss": int(found[1]) / 2**20, "peak": int(found[2]) / 2**20, "reclaims": int(found[3]), "restarts": status["restartCount"]}
 
 
 def load(cluster: Cluster, service: str, seconds: float, connections: int = 4, operations: str = EVERYTHING) -> dict[str, dict[str, float]]:
