@@ -43,6 +43,8 @@ class Cluster:
         self.agents: list[str] = listed.get("k3s_agent", {}).get("hosts", [])
         self.variables = self.hosts[self.servers[0]]
         self.namespace = str(self.variables.get("kubernetes_namespace", "default"))
+        #: That of the ingress.
+        self.port = 443
 
     def ssh(self, host: str = "") -> list[str]:
         """The words that precede a command on a host, the first server if none is named."""
@@ -115,7 +117,7 @@ class Cluster:
     def https(self, method: str, path: str, body: Any = None, *, anonymous: bool = False, host: str = "", timeout: float = 30) -> Answer:
         """Ask through the ingress, with TLS verified against the deployment's own authority. OSError where it does not answer."""
         context = ssl.create_default_context(cadata=self.ca)
-        connection = _Connection(self.host, self.address, context, timeout)
+        connection = _Connection(self.host, self.address, context, timeout, self.port)
         headers = {"Host": host or self.host}
         if not anonymous:
             headers["Authorization"] = "Basic " + base64.b64encode(":".join(self.credentials).encode()).decode()
@@ -133,8 +135,8 @@ class Cluster:
 class _Connection(http.client.HTTPSConnection):
     """HTTPS to a name at an address that no DNS knows."""
 
-    def __init__(self, host: str, address: str, context: ssl.SSLContext, timeout: float) -> None:
-        super().__init__(host, 443, context=context, timeout=timeout)
+    def __init__(self, host: str, address: str, context: ssl.SSLContext, timeout: float, port: int = 443) -> None:
+        super().__init__(host, port, context=context, timeout=timeout)
         self._address, self._tls = address, context
 
     def connect(self) -> None:

@@ -5,13 +5,12 @@ Traefik's, under the name that Envoy's has there.
 """
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from playbook import SITE, Run, play
 from restic_image import IMAGE, provide
 from state import Host
 from test_cloudnative_pg import manifest
+from test_outages import kill, nothing_is_lost, reboot
 
 # Not for what they break, but for the minutes that they take.
 pytestmark = pytest.mark.outage
@@ -37,6 +37,8 @@ NAMESPACE, NAME, DATABASE = VARIABLES["kubernetes_namespace"], VARIABLES["mlflow
 HOST, GATEWAY = VARIABLES["mlflow_server_host"], VARIABLES["mlflow_server_gateways"][0]
 ENTRANCES = ("websecure.address=:8443/tcp", "traefik.address=:8080/tcp")
 NAS, PATH = "homelab-nas", "/var/nfs/homelab"
+#: Where the Gateway is reached from outside the cluster.
+NODE_PORT = 30843
 
 
 def thing(kind: str, name: str, namespace: str = "", api_version: str = "v1", **content: Any) -> dict[str, Any]:
@@ -75,7 +77,9 @@ def gateway(image: str, certificate: str, key: str) -> list[dict[str, Any]]:
         thing("Secret", "certificate", namespace, type="kubernetes.io/tls", stringData={"tls.crt": certificate, "tls.key": key}),
         thing("GatewayClass", unique, "", api, spec={"controllerName": "traefik.io/gateway-controller"}),
         thing("Gateway", GATEWAY["name"], namespace, api, spec={"gatewayClassName": unique, "listeners": [listener]}),
-        thing("Service", "traefik", namespace, spec={"selector": labels, "ports": [{"port": 443, "targetPort": 8443}]}),
+        thing("Service", "traefik", namespace, spec={
+            "type": "NodePort", "selector": labels, "ports": [{"port": 443, "targetPort": 8443, "nodePort": NODE_PORT}],
+        }),
         pod,
     ]  # fmt: skip
 
@@ -108,10 +112,14 @@ class Homelab:
         resolve = ["--resolve", f"{HOST}:443:{self.more['mlflow_verify_public_address']}", "--cacert", "/run/homelab-ca.crt"]
         return self.cluster.run(shlex.join(["curl", "-sS", "--max-time", "60", *resolve, *words, f"https://{HOST}{path}"]), stdin=stdin)
 
+    @property
+    def primary(self) -> str:
+        """The pod of PostgreSQL."""
+        return str(self.cluster.get("clusters.postgresql.cnpg.io", DATABASE)["status"]["currentPrimary"])
+
     def sql(self, statement: str) -> str:
         """What PostgreSQL's superuser gets, in the pod alone."""
-        primary = self.cluster.get("clusters.postgresql.cnpg.io", DATABASE)["status"]["currentPrimary"]
-        return self.cluster.kubectl("exec", primary, "--container", "postgres", "--", "psql", "-tA", "-d", "mlflow", "-c", statement).strip()
+        return self.cluster.kubectl("exec", self.primary, "--container", "postgres", "--", "psql", "-tA", "-d", "mlflow", "-c", statement).strip()
 
 
 def written_inventory(folder: Path, nas: Host) -> str:
@@ -125,8 +133,9 @@ def written_inventory(folder: Path, nas: Host) -> str:
 @pytest.fixture(scope="module")
 def homelab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homelab]:
     """The deployed platform, which has passed its own verification; at the end, it is removed with all that is in it."""
-    folder, apart, nas = tmp_path_factory.mktemp("homelab"), copy.copy(cluster), hosts.add(NAS)
-    apart.namespace = NAMESPACE
+    folder, nas = tmp_path_factory.mktemp("homelab"), hosts.add(NAS)
+    apart = cluster.apart({name: VARIABLES[name] for name in ("kubernetes_namespace", "mlflow_server_name", "mlflow_server_host")})
+    apart.port = NODE_PORT
     nodes = [host for host in hosts.present().hosts if host.is_node]
     authority = Authority(folder)
     both = authority.issue("gateway", [HOST]).read_text()
@@ -157,8 +166,8 @@ def homelab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         }  # fmt: skip
         run = made.site()
         assert run.status == 0, run.output
-        login = f"machine {HOST} login admin password {apart.secret(NAME)['admin-password']}\n"
-        cluster.run("umask 077; cat >/run/homelab-netrc", stdin=login)
+        apart.ca, apart.credentials = ca, ("admin", apart.secret(NAME)["admin-password"])
+        cluster.run("umask 077; cat >/run/homelab-netrc", stdin="machine {} login {} password {}\n".format(HOST, *apart.credentials))
         yield made
     finally:
         cluster.run(f"k3s kubectl delete cluster.postgresql.cnpg.io --all --namespace {NAMESPACE} --ignore-not-found --timeout=60s || true")
@@ -253,6 +262,32 @@ def test_a_second_run_of_site_changes_nothing(homelab: Homelab, words: Sequence[
     """The NAS, the nodes and the platform."""
     run = homelab.site(*words)
     assert (run.status, run.changed) == (0, 0), run.output
+
+
+def cut_database(homelab: Homelab) -> None:
+    """Cut the power of the node that has the database's volume."""
+    reboot(homelab.cluster, homelab.cluster.get("pod", homelab.primary)["spec"]["nodeName"])
+
+
+def cut_nas(_homelab: Homelab) -> None:
+    """Cut the NAS's power."""
+    hosts.stop(NAS, kill=True)
+    hosts.start(NAS)
+
+
+OUTAGES: dict[str, Callable[[Homelab], object]] = {
+    "the MLflow pod": lambda homelab: kill(homelab.cluster, NAME),
+    "the PostgreSQL pod": lambda homelab: homelab.cluster.kubectl("delete", "pod", homelab.primary, "--grace-period=0", "--force", "--wait=false"),
+    "the node with the database": cut_database,
+    "the NAS": cut_nas,
+}
+
+
+@pytest.mark.line("(beyond) nothing acknowledged is lost")
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_nothing_acknowledged_is_lost(homelab: Homelab, outage: str) -> None:
+    """While a client logs five records a second and artifacts, this is killed; all is served again by itself."""
+    nothing_is_lost(homelab.cluster, outage, lambda: OUTAGES[outage](homelab))
 
 
 @pytest.mark.line("(beyond) two platforms of a cluster do not see each other's data")

@@ -18,20 +18,36 @@ def kill(cluster: Cluster, app: str) -> None:
     cluster.kubectl("delete", "pod", "--selector", f"app.kubernetes.io/name={app}", "--grace-period", "0", "--force", "--wait=false")
 
 
-def reboot(cluster: Cluster) -> None:
-    """Cut the first server's power: no service gets a chance to end in order."""
-    boot = cluster.run("cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic")
+def reboot(cluster: Cluster, host: str = "") -> None:
+    """Cut a host's power, the first server's if none is named: no service gets a chance to end in order."""
+    ask = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
+    boot = cluster.run(ask, host=host)
     with contextlib.suppress(CommandError, TimeoutError, OSError):
-        cluster.run("systemctl reboot --force --force", timeout=20)
+        cluster.run("systemctl reboot --force --force", host=host, timeout=20)
     deadline = time.monotonic() + BACK
     while time.monotonic() < deadline:
         try:
-            if cluster.run("cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic", timeout=20) != boot:
+            if cluster.run(ask, host=host, timeout=20) != boot:
                 return
         except (CommandError, OSError):
             pass
         time.sleep(2)
-    raise TimeoutError("the first server did not come back")
+    raise TimeoutError(f"{host or 'the first server'} did not come back")
+
+
+def nothing_is_lost(cluster: Cluster, outage: str, happens: Callable[[], object]) -> None:
+    """While a client logs five records a second and artifacts, something happens; all is served again by itself."""
+    with Ledger(cluster) as ledger:
+        ledger.wait_for_more(20, timeout=60)
+        happens()
+        took = ledger.wait_for_more(50, timeout=BACK)
+        artifacts = len(ledger.artifacts)
+        deadline = time.monotonic() + BACK
+        while len(ledger.artifacts) < artifacts + 2 and time.monotonic() < deadline:
+            time.sleep(1)
+    print(f"{outage}: {len(ledger.failures)} requests failed; 50 more records within {took:.0f} s; the longest pause was {ledger.pause:.0f} s")
+    assert len(ledger.artifacts) >= artifacts + 2, f"no artifact was taken after the outage: {ledger.failures[-1:]}"
+    assert ledger.lost() == []
 
 
 OUTAGES: dict[str, Callable[[Cluster], None]] = {
@@ -46,14 +62,4 @@ OUTAGES: dict[str, Callable[[Cluster], None]] = {
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_nothing_acknowledged_is_lost(cluster: Cluster, outage: str) -> None:
     """While a client logs five records a second and artifacts, this is killed; all is served again by itself."""
-    with Ledger(cluster) as ledger:
-        ledger.wait_for_more(20, timeout=60)
-        OUTAGES[outage](cluster)
-        took = ledger.wait_for_more(50, timeout=BACK)
-        artifacts = len(ledger.artifacts)
-        deadline = time.monotonic() + BACK
-        while len(ledger.artifacts) < artifacts + 2 and time.monotonic() < deadline:
-            time.sleep(1)
-    print(f"{outage}: {len(ledger.failures)} requests failed; 50 more records within {took:.0f} s")
-    assert len(ledger.artifacts) >= artifacts + 2, f"no artifact was taken after the outage: {ledger.failures[-1:]}"
-    assert ledger.lost() == []
+    nothing_is_lost(cluster, outage, lambda: OUTAGES[outage](cluster))
