@@ -232,8 +232,9 @@ def test_basic_authentication_is_one_variable_away(site: Deployment, first: list
     assert predicted == changed(site.up(mlflow_server_auth="basic")) != []
     assert changed(site.up(mlflow_server_auth="basic")) == []
     path = "/api/2.0/mlflow/experiments/search?max_results=1"
-    assert request(site.first_port, path)[0] == 401
-    assert request(site.first_port, "/health")[0] == 200
+    for login in ({}, {"Authorization": "Bearer a.b.c"}, {"Authorization": "Negotiate abc=="}):
+        assert request(site.first_port, path, login)[0] == 401, login
+        assert request(site.first_port, "/health", login)[0] == 200
     exports = (site.home / "client.env").read_text()
     assert f"MLFLOW_TRACKING_PASSWORD={site.secret('mlflow_admin_password')}" in exports
     assert changed(site.up(mlflow_server_auth="none")) != []

@@ -11,6 +11,10 @@ from proxied_artifacts import Application, Message, Proxied, Receive, Send
 APPLICATION, IS_FACTORY = "MLOPS_MLFLOW_APPLICATION", "MLOPS_MLFLOW_APPLICATION_IS_FACTORY"
 # What is done otherwise (serve.py).
 PRESIGNED, LOG_FORMAT = "MLOPS_MLFLOW_PRESIGNED_ARTIFACTS", "MLOPS_MLFLOW_LOG_FORMAT"
+# MLflow's application with users of its own, and what is set where they have tokens beside passwords (jwt_auth.py).
+USERS, TOKENS = "mlflow.server.auth", "MLOPS_MLFLOW_JWT"
+# Whose requests have an Authorization for somebody else, and MLflow's login in another header.
+GATEWAY = "/gateway/"
 # An application with users of its own, which takes requests past what MLflow's own applications look at first.
 PLUGIN = "mlflow_oidc_auth.app"
 
@@ -32,6 +36,23 @@ class LikeMlflow:
             await self._plugin(scope, receive, send)
 
 
+class PasswordsAlone:
+    """An application whose users have passwords: another kind of login, such as a token, is none, to which MLflow answers 401.
+
+    Its cache of passwords takes no login without a user's name, and the answer would be 500, which clients try again for minutes.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Leave out an Authorization that is no name with a password."""
+        if scope["type"] == "http" and not scope["path"].startswith(GATEWAY):
+            headers = [(name, value) for name, value in scope["headers"] if name != b"authorization" or value.lower().startswith(b"basic ")]
+            scope = {**scope, "headers": headers}
+        await self._application(scope, receive, send)
+
+
 async def _say(send: Send, status: int, text: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": text})
@@ -48,6 +69,8 @@ def application() -> Application:
         # Hosts and origins, before anybody is asked who he is.
         init_fastapi_security(found)
         made = LikeMlflow(made)
+    if module == USERS and not os.environ.get(TOKENS):
+        made = PasswordsAlone(made)
     if os.environ.get(PRESIGNED) != "true":
         made = Proxied(made)
     if os.environ.get(LOG_FORMAT) == "json":

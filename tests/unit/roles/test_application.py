@@ -5,7 +5,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from application import LikeMlflow
+from application import LikeMlflow, PasswordsAlone
 
 
 async def plugin(_scope: Any, _receive: Any, send: Any) -> None:
@@ -35,3 +35,21 @@ def test_it_is_alive_in_mlflow_s_words_and_tells_nobody_its_metrics(path: str, a
 
 def test_what_is_no_request_is_left_alone() -> None:
     assert ask("/metrics", "websocket") == (200, b"of the plugin")
+
+
+@pytest.mark.parametrize(("path", "login", "passed"), [
+    ("/api/2.0/mlflow/runs/search", b"Basic YWRtaW46eA==", True), ("/api/2.0/mlflow/runs/search", b"basic !", True),
+    ("/api/2.0/mlflow/runs/search", b"Bearer a.b.c", False), ("/", b"Negotiate abc==", False), ("/", b"Basic", False), ("/", b"", False),
+    ("/gateway/mlflow/v1/chat/completions", b"Bearer of-a-provider", True),
+])
+def test_a_login_without_a_name_is_none(path: str, login: bytes, passed: bool) -> None:
+    seen: list[Any] = []
+
+    async def application(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.extend(scope["headers"])
+
+    headers = [(b"host", b"mlflow"), (b"authorization", login)]
+    scope: Any = {"type": "http", "path": path, "headers": headers}
+    asyncio.run(PasswordsAlone(application)(scope, None, None))  # type: ignore[arg-type]
+    assert seen == (headers if passed else headers[:1])
+    assert scope["headers"] == headers
