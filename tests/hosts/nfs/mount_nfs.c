@@ -41,6 +41,16 @@ static void *start(struct fuse_conn_info *connection, struct fuse_config *config
     return NULL;
 }
 
+/* A server that has just started, and waits for the locks of its earlier clients, answers NFS3ERR_JUKEBOX for up to 90 seconds. "The client should wait
+ * and then try the request again" (RFC 1813, 2.6), and Linux does. */
+#define PATIENTLY(request) \
+    ({ \
+        int answer; \
+        while ((answer = (request)) == -EAGAIN) \
+            sleep(1); \
+        answer; \
+    })
+
 static int get_attributes(const char *path, struct stat *state, struct fuse_file_info *file)
 {
     struct nfs_stat_64 found;
@@ -80,7 +90,7 @@ static int read_folder(const char *path, void *into, fuse_fill_dir_t fill, off_t
 static int open_file(const char *path, struct fuse_file_info *file)
 {
     struct nfsfh *made;
-    int status = nfs_open(caller(), path, file->flags & ~(O_CREAT | O_EXCL), &made);
+    int status = PATIENTLY(nfs_open(caller(), path, file->flags & ~(O_CREAT | O_EXCL), &made));
     file->fh = (uintptr_t)made;
     return status;
 }
@@ -88,11 +98,11 @@ static int open_file(const char *path, struct fuse_file_info *file)
 static int create_file(const char *path, mode_t mode, struct fuse_file_info *file)
 {
     struct nfsfh *made;
-    int status = nfs_open2(caller(), path, file->flags | O_CREAT, mode, &made);
+    int status = PATIENTLY(nfs_open2(caller(), path, file->flags | O_CREAT, mode, &made));
     if (status < 0)
         return status;
     file->fh = (uintptr_t)made;
-    return nfs_fchmod(nfs, made, mode); /* which libnfs forgets when it creates */
+    return PATIENTLY(nfs_fchmod(nfs, made, mode)); /* which libnfs forgets when it creates */
 }
 
 static int read_file(const char *path, char *into, size_t size, off_t offset, struct fuse_file_info *file)
@@ -105,7 +115,7 @@ static int write_file(const char *path, const char *from, size_t size, off_t off
 {
     (void)path;
     struct statvfs space;
-    int written = nfs_pwrite(caller(), opened(file), offset, size, from);
+    int written = PATIENTLY(nfs_pwrite(caller(), opened(file), offset, size, from));
     if (written != -EFAULT) /* by which libnfs says that the server refuses, but not why */
         return written;
     return nfs_statvfs(nfs, "/", &space) == 0 && space.f_bavail == 0 ? -ENOSPC : -EIO;
@@ -115,13 +125,13 @@ static int write_file(const char *path, const char *from, size_t size, off_t off
 static int flush_file(const char *path, struct fuse_file_info *file)
 {
     (void)path;
-    return (file->flags & O_ACCMODE) == O_RDONLY ? 0 : nfs_fsync(caller(), opened(file));
+    return (file->flags & O_ACCMODE) == O_RDONLY ? 0 : PATIENTLY(nfs_fsync(caller(), opened(file)));
 }
 
 static int sync_file(const char *path, int only_data, struct fuse_file_info *file)
 {
     (void)path, (void)only_data;
-    return nfs_fsync(caller(), opened(file));
+    return PATIENTLY(nfs_fsync(caller(), opened(file)));
 }
 
 static int release_file(const char *path, struct fuse_file_info *file)
@@ -132,19 +142,19 @@ static int release_file(const char *path, struct fuse_file_info *file)
 
 static int set_size(const char *path, off_t size, struct fuse_file_info *file)
 {
-    return file ? nfs_ftruncate(caller(), opened(file), size) : nfs_truncate(caller(), path, size);
+    return PATIENTLY(file ? nfs_ftruncate(caller(), opened(file), size) : nfs_truncate(caller(), path, size));
 }
 
 static int set_mode(const char *path, mode_t mode, struct fuse_file_info *file)
 {
     (void)file;
-    return nfs_lchmod(caller(), path, mode);
+    return PATIENTLY(nfs_lchmod(caller(), path, mode));
 }
 
 static int set_owner(const char *path, uid_t user, gid_t group, struct fuse_file_info *file)
 {
     (void)file;
-    return nfs_lchown(caller(), path, user, group);
+    return PATIENTLY(nfs_lchown(caller(), path, user, group));
 }
 
 static int set_times(const char *path, const struct timespec wanted[2], struct fuse_file_info *file)
@@ -154,37 +164,37 @@ static int set_times(const char *path, const struct timespec wanted[2], struct f
     gettimeofday(&now, NULL);
     for (int each = 0; each < 2; each++)
         times[each] = wanted[each].tv_nsec == UTIME_NOW ? now : (struct timeval){wanted[each].tv_sec, wanted[each].tv_nsec / 1000};
-    return nfs_lutimes(caller(), path, times);
+    return PATIENTLY(nfs_lutimes(caller(), path, times));
 }
 
 static int make_folder(const char *path, mode_t mode)
 {
-    return nfs_mkdir2(caller(), path, mode);
+    return PATIENTLY(nfs_mkdir2(caller(), path, mode));
 }
 
 static int remove_folder(const char *path)
 {
-    return nfs_rmdir(caller(), path);
+    return PATIENTLY(nfs_rmdir(caller(), path));
 }
 
 static int remove_file(const char *path)
 {
-    return nfs_unlink(caller(), path);
+    return PATIENTLY(nfs_unlink(caller(), path));
 }
 
 static int rename_file(const char *from, const char *to, unsigned flags)
 {
-    return flags ? -EINVAL : nfs_rename(caller(), from, to);
+    return flags ? -EINVAL : PATIENTLY(nfs_rename(caller(), from, to));
 }
 
 static int make_link(const char *to, const char *path)
 {
-    return nfs_link(caller(), to, path);
+    return PATIENTLY(nfs_link(caller(), to, path));
 }
 
 static int make_symlink(const char *to, const char *path)
 {
-    return nfs_symlink(caller(), to, path);
+    return PATIENTLY(nfs_symlink(caller(), to, path));
 }
 
 static int read_symlink(const char *path, char *into, size_t size)
