@@ -105,11 +105,11 @@ class Homelab:
 
     def curl(self, path: str, *words: str, stdin: str = "") -> str:
         """What the administrator gets on the first host through the Gateway, whose certificate curl verifies."""
-        return self.as_anybody(path, "--fail", "--netrc-file", "/root/homelab-netrc", *words, stdin=stdin)
+        return self.as_anybody(path, "--fail", "--netrc-file", "/etc/homelab-netrc", *words, stdin=stdin)
 
     def as_anybody(self, path: str, *words: str, stdin: str = "") -> str:
         """What somebody gets there who has no password."""
-        resolve = ["--resolve", f"{HOST}:443:{self.more['mlflow_verify_public_address']}", "--cacert", "/root/homelab-ca.crt"]
+        resolve = ["--resolve", f"{HOST}:443:{self.more['mlflow_verify_public_address']}", "--cacert", "/etc/homelab-ca.crt"]
         return self.cluster.run(shlex.join(["curl", "-sS", "--max-time", "60", *resolve, *words, f"https://{HOST}{path}"]), stdin=stdin)
 
     @property
@@ -153,7 +153,7 @@ def homelab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         cluster.run("k3s kubectl apply --filename -", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
         ours = f"k3s kubectl --namespace {GATEWAY['namespace']}"
         cluster.run(f"{ours} wait pod traefik --for=condition=Ready --timeout=120s", timeout=130)
-        cluster.run("cat >/root/homelab-ca.crt", stdin=ca)
+        cluster.run("cat >/etc/homelab-ca.crt", stdin=ca)
         made.more = {
             # As the hosts are, whose own variables name the image of akko's S3 server.
             "k3s_registries": cluster.variables["k3s_registries"], "mlflow_image_existing": image, "artifact_store_image": image,
@@ -167,7 +167,7 @@ def homelab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         run = made.site()
         assert run.status == 0, run.output
         apart.ca, apart.credentials = ca, ("admin", apart.secret(NAME)["admin-password"])
-        cluster.run("umask 077; cat >/root/homelab-netrc", stdin="machine {} login {} password {}\n".format(HOST, *apart.credentials))
+        cluster.run("umask 077; cat >/etc/homelab-netrc", stdin="machine {} login {} password {}\n".format(HOST, *apart.credentials))
         yield made
     finally:
         cluster.run(f"k3s kubectl delete cluster.postgresql.cnpg.io --all --namespace {NAMESPACE} --ignore-not-found --timeout=60s || true")
@@ -176,7 +176,7 @@ def homelab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         cluster.run(f"k3s kubectl delete pv --selector mlops.mlflow/deployment={NAMESPACE} --wait=false")
         cluster.run(f"k3s kubectl delete clusterrole,clusterrolebinding,gatewayclass {unique} --ignore-not-found")
         cluster.run("k3s kubectl delete --ignore-not-found --wait=false --filename -", stdin=operator.read_text())
-        cluster.run("rm -f /root/homelab-ca.crt /root/homelab-netrc")
+        cluster.run("rm -f /etc/homelab-ca.crt /etc/homelab-netrc")
         client.remove(nodes)
         hosts.remove(NAS)
 
