@@ -86,7 +86,7 @@ STAGES = {stage.name: stage for stage in (
     Stage("utils", 12, 18, ("integration",), nice=10, clean=(*_CLEAN, "utils")),
     Stage("akko", 26, 26, ("parts", "sanity"), clean=_HOSTS),
     # From here on: make test-all alone. The test hosts are there once, and a sweep keeps a core busy, so these go one after the other.
-    Stage("outages", 235, 265, ("parts", "akko"), clean=_HOSTS),
+    Stage("outages", 240, 270, ("parts", "akko"), clean=_HOSTS),
     Stage("airgap", 25, 25, ("parts", "outages"), clean=_HOSTS),
     Stage("upgrade", 40, 40, ("parts", "airgap"), clean=_HOSTS),
     Stage("ha", 30, 45, ("parts", "upgrade"), clean=_HOSTS),
