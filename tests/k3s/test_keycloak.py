@@ -162,8 +162,10 @@ def test_no_secret_is_told(behind: Behind) -> None:
 def test_it_goes_and_comes_back_with_its_users(behind: Behind) -> None:
     """Without its line, Keycloak is removed, but neither its database nor its Secret; with it, the same users log in."""
     before = behind.cluster.secret("keycloak")
-    assert behind.run(keycloak_host="", sso_provider="none").status == 0
+    gone = behind.run(keycloak_host="", sso_provider="none", mlflow_server_ingress_auth="basic")
+    assert gone.status == 0, gone.output
     assert "keycloak" not in [each["metadata"]["name"] for each in behind.cluster.get("deployment")]
     assert behind.cluster.secret("keycloak") == before
-    assert behind.run().status == 0
+    back = behind.run()
+    assert back.status == 0, back.output
     assert behind.log_in("ada")[1].status == 200
