@@ -103,16 +103,16 @@ def test_the_texts_cells_run_in_a_notebook(platform: Platform) -> None:
     assert platform.notebook.cell((TEXT / "notebook.py").read_text()).find("Error") == -1
     assert "random_forest" in platform.notebook.cell((TEXT / "comparison.py").read_text())
     assert platform.notebook.cell("import sys\nsys.argv[1:] = [runs.run_id[0]]") == ""
-    said = platform.notebook.cell((TEXT / "registry.py").read_text())
-    assert "Exception" not in said, said
+    told = platform.notebook.cell((TEXT / "registry.py").read_text())
+    assert "Exception" not in told, told
     version = platform.mlflow.administrator("/api/2.0/mlflow/model-versions/get?name=banking-risk-classifier&version=1")["model_version"]
     assert version["current_stage"] == "Production"
 
 
 def test_a_notebook_is_the_account_of_its_pods_and_no_more(platform: Platform) -> None:
-    """It sees its own experiment and model, and neither reads nor changes those of Airflow."""
-    said = platform.notebook.cell("print(sorted(each.name for each in mlflow.search_experiments()))")
-    assert said == f"['{RISK}']\n"
+    """It sees its own experiment, and that of its own verification, and neither reads nor changes those of Airflow."""
+    seen = platform.notebook.cell("print(sorted(each.name for each in mlflow.search_experiments()))")
+    assert seen == f"['{RISK}', 'mlflow-verify-{HUB}-mlflow-client-default']\n"
     for refused in (f"mlflow.get_experiment_by_name('{QUALITY}')", f"mlflow.set_experiment('{QUALITY}'); mlflow.start_run()"):
         assert "Permission denied" in platform.notebook.cell(refused)
 
@@ -127,19 +127,24 @@ def test_the_texts_dag_runs_in_pods(platform: Platform) -> None:
 
 
 def test_a_dag_may_do_what_its_role_may(platform: Platform) -> None:
-    """One that registers the notebook's best model fails until the declaration says that pipelines may read it."""
+    """One that registers the notebook's best model fails until the declaration says that pipelines may: MLflow notes the version at the model."""
     assert platform.airflow.run("register_best")["best_run"] == "failed"
-    changed = platform.mlflow.run(mlflow_resources_declaration=declaration(**{RISK: "READ"}))
+    changed = platform.mlflow.run(mlflow_resources_declaration=declaration(**{RISK: "EDIT"}))
     assert changed.status == 0, changed.output
-    assert platform.airflow.run("register_best") == {"best_run": "success", "register": "success"}
+    assert platform.airflow.run("register_best") == {"best_run": "success", "register": "success"}, said(platform, "register_best")
     version = platform.mlflow.administrator("/api/2.0/mlflow/model-versions/get?name=airflow-banking-risk&version=1")["model_version"]
     assert version["run_id"] == runs(platform, RISK)[0]["info"]["run_id"]
 
 
 def test_a_second_run_changes_nothing(platform: Platform) -> None:
     """With the hub, Airflow, and their pods in the clients' namespaces."""
-    again = platform.mlflow.run(mlflow_resources_declaration=declaration(**{RISK: "READ"}))
+    again = platform.mlflow.run(mlflow_resources_declaration=declaration(**{RISK: "EDIT"}))
     assert (again.status, again.changed) == (0, 0), again.output
+
+
+def said(platform: Platform, dag: str) -> str:
+    """What the pods of a DAG's tasks have logged."""
+    return platform.mlflow.cluster.run(f"k3s kubectl -n {ETL} logs -l dag_id={dag} --tail=60 --prefix")
 
 
 def runs(platform: Platform, experiment: str) -> Any:
