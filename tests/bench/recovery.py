@@ -35,11 +35,12 @@ def fill(stack: Deployment) -> Path:
     """Put in what the figures are about; the folder of the artifacts."""
     there = stack.stack()
     login: dict[str, Any] = {"host": there.pg_host, "user": there.pg_user, "password": there.pg_password.strip(), "dbname": "mlflow"}
-    with closing(psycopg2.connect(**login, port=there.pg_port)) as session, session, session.cursor() as cursor:
+    with closing(psycopg2.connect(**login, port=there.pg_port)) as session, session.cursor() as cursor:
         cursor.execute("SELECT run_uuid FROM runs JOIN experiments USING (experiment_id) WHERE experiments.name = 'kept' AND status = 'FINISHED'")
         [row] = cursor.fetchall()
         for table in ("runs", "metrics", "latest_metrics"):
             cursor.execute(MORE.format(table=table, runs=RUNS), row)
+        session.commit()
     [folder] = (stack.home / "artifacts").glob(f"*/{row[0]}/artifacts/model")
     add(folder, FILES)
     return folder
