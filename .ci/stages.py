@@ -61,12 +61,12 @@ class Stage:
         return 60 * (self.cold if cold else self.warm)
 
     def patience(self, cold: bool) -> float:
-        """The seconds after which it hangs.
+        """The seconds after which it hangs. What builds may have to build anew where the rest of the cache is there.
 
-        >>> Stage("unit", 1.5, 3).patience(cold=False), Stage("akko", 26, 26).patience(cold=False)
-        (600.0, 4680.0)
+        >>> Stage("unit", 1.5, 3).patience(cold=False), Stage("parts", 0.5, 45, builds=True).patience(cold=False)
+        (600.0, 8100.0)
         """
-        return max(HANGS_AFTER * self.budget(cold), 60 * NOT_BEFORE)
+        return max(HANGS_AFTER * self.budget(cold or self.builds), 60 * NOT_BEFORE)
 
 
 _CLEAN = (".venv/bin/python", "tests/integration/deployment.py")
